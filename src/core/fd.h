@@ -1,0 +1,56 @@
+// Fd: a file descriptor, closed when its owner goes.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "core/result.h"
+
+namespace moat {
+
+class Fd {
+ public:
+  Fd() = default;
+  explicit Fd(int fd) : fd_(fd) {}
+  Fd(Fd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  Fd& operator=(Fd&& other) noexcept {
+    if (this != &other) {
+      reset();
+      fd_ = std::exchange(other.fd_, -1);
+    }
+    return *this;
+  }
+  Fd(const Fd&) = delete;
+  Fd& operator=(const Fd&) = delete;
+  ~Fd() { reset(); }
+
+  [[nodiscard]] int get() const { return fd_; }
+  explicit operator bool() const { return fd_ >= 0; }
+  [[nodiscard]] int release() { return std::exchange(fd_, -1); }
+  void reset();
+
+ private:
+  int fd_ = -1;
+};
+
+// Both ends are close-on-exec; non-blocking only where asked.
+struct FdPair {
+  Fd first;   // pipes: the end to read from
+  Fd second;  // pipes: the end to write to
+};
+Result<FdPair> make_pipe(bool non_blocking = false);
+Result<FdPair> make_socket_pair(int type, bool non_blocking = true);
+
+Result<void> set_non_blocking(int fd, bool on = true);
+
+// The whole file, at most `limit` bytes; Errc::too_large past that. Blocks: for
+// small local files at start-up, never on a path that serves requests.
+Result<std::string> read_file(const std::string& path, size_t limit);
+// Written to a temporary name beside it, synced, then renamed: a reader sees the
+// old file or the new one, and a failure leaves the old one. `mode` as in open(2).
+Result<void> write_file_atomically(const std::string& path, std::string_view bytes, unsigned mode);
+// Everything, whatever the number of write(2)s; for blocking descriptors.
+Result<void> write_all(int fd, std::string_view bytes);
+
+}  // namespace moat

@@ -1,0 +1,132 @@
+// The one event loop, and the things that can wait on it: descriptors, times and signals.
+//
+// A Watch, Timer or Signal is a member of whoever waits: making it subscribes, destroying it
+// unsubscribes. Each may be destroyed in its own callback; the callback object itself stays
+// alive until it returns. All must be gone before the Loop is (asserted).
+//
+// Nothing here is safe to use from another thread; there is none.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <vector>
+
+struct event;
+struct event_base;
+
+namespace moat {
+
+using Milliseconds = std::chrono::milliseconds;
+
+// Of the events that are ready in one turn, all of a lower number run first.
+enum class Priority : int {
+  traffic = 0,     // bytes of the agent's, and of origins'
+  control = 1,     // engines, children, signals: the default for timers and signals
+  background = 2,  // what may wait for a quiet moment: commits to disk
+};
+
+class Loop {
+ public:
+  // Dies with a sentence on stderr if the kernel gives no event base.
+  Loop();
+  ~Loop();
+  Loop(const Loop&) = delete;
+  Loop& operator=(const Loop&) = delete;
+
+  // Turns until stop(). The only place where moat waits.
+  void run();
+  void stop();
+  // One turn: waits for an event at most `limit`, serves all that is ready, then what was
+  // deferred. For tests, and for running down at the end.
+  void turn(Milliseconds limit);
+
+  // `fn` runs once, in the order deferred, after the callbacks of this turn. For what may
+  // not happen under a caller's feet: destroying the object whose method is running.
+  void defer(std::function<void()> fn);
+
+  // For libraries that bring events of their own (evdns).
+  [[nodiscard]] event_base* base() const { return base_; }
+
+ private:
+  friend class Watch;
+  friend class Timer;
+  friend class Signal;
+  void run_deferred();
+
+  event_base* base_;
+  event* wake_;  // made active by defer(), so that a turn never waits over deferred work
+  std::vector<std::function<void()>> deferred_;
+  int subscribers_ = 0;
+  bool stopping_ = false;
+};
+
+// What a descriptor is ready for. An error or hang-up is reported as readable and writable:
+// the read or write then tells which.
+struct Ready {
+  bool read = false;
+  bool write = false;
+};
+
+class Watch {
+ public:
+  // Watches nothing until want() is called. Does not own `fd`: declare the Fd before the Watch.
+  Watch(Loop& loop, int fd, std::function<void(Ready)> fn, Priority priority = Priority::traffic);
+  ~Watch();
+  Watch(const Watch&) = delete;  // libevent keeps the address
+  Watch& operator=(const Watch&) = delete;
+
+  // Level-triggered: called in each turn while the descriptor is ready for what is wanted.
+  void want(bool read, bool write);
+  [[nodiscard]] int fd() const { return fd_; }
+  [[nodiscard]] bool wants_read() const { return read_; }
+  [[nodiscard]] bool wants_write() const { return write_; }
+
+ private:
+  static void on_event(int fd, short what, void* self) noexcept;
+
+  Loop& loop_;
+  int fd_;
+  std::function<void(Ready)> fn_;
+  event* reading_;
+  event* writing_;
+  bool read_ = false;
+  bool write_ = false;
+};
+
+class Timer {
+ public:
+  Timer(Loop& loop, std::function<void()> fn, Priority priority = Priority::control);
+  ~Timer();
+  Timer(const Timer&) = delete;
+  Timer& operator=(const Timer&) = delete;
+
+  // Once, `delay` from now on the monotonic clock; starting it again moves it.
+  void start(Milliseconds delay);
+  void stop();
+  [[nodiscard]] bool running() const { return running_; }
+
+ private:
+  static void on_event(int fd, short what, void* self) noexcept;
+
+  Loop& loop_;
+  std::function<void()> fn_;
+  event* event_;
+  bool running_ = false;
+};
+
+class Signal {
+ public:
+  Signal(Loop& loop, int number, std::function<void()> fn);
+  ~Signal();
+  Signal(const Signal&) = delete;
+  Signal& operator=(const Signal&) = delete;
+
+ private:
+  static void on_event(int fd, short what, void* self) noexcept;
+
+  Loop& loop_;
+  std::function<void()> fn_;
+  event* event_;
+};
+
+}  // namespace moat

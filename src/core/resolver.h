@@ -1,0 +1,42 @@
+// Resolver: names to addresses by evdns, without blocking. /etc/hosts and /etc/resolv.conf of the
+// host; an address literal is its own answer.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/connector.h"
+#include "core/loop.h"
+#include "core/result.h"
+
+namespace moat {
+
+class Resolver {
+ public:
+  using Done = std::function<void(Result<std::vector<SocketAddress>>)>;
+
+  explicit Resolver(Loop& loop);
+  ~Resolver();
+  Resolver(const Resolver&) = delete;
+  Resolver& operator=(const Resolver&) = delete;
+
+  // IPv4 and IPv6, in the order to be tried, each with `port` set. `done` is called once, from
+  // the loop. Errc::dns when the name does not exist or no server answers (the message says
+  // which). The returned handle cancels when it is destroyed before that. No search list is
+  // applied: `name` is absolute.
+  class Query;
+  [[nodiscard]] std::unique_ptr<Query> resolve(const std::string& name, uint16_t port, Done done);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+class Resolver::Query {
+ public:
+  virtual ~Query() = default;
+};
+
+}  // namespace moat
