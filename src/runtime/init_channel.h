@@ -1,0 +1,167 @@
+// InitChannel: the supervisor's end of the one socket between it and a sandbox's moat-init, which
+// init_protocol.h describes. What comes from it is hostile: the sandbox may have been taken over.
+#pragma once
+
+#include <sys/socket.h>
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "core/buffer.h"
+#include "core/child.h"
+#include "core/fd.h"
+#include "core/loop.h"
+#include "core/result.h"
+#include "runtime/engine.h"
+
+namespace moat::runtime {
+
+// The capabilities that moat-init works with, as Docker's CapAdd has them; an engine drops all
+// others. None of them is left when the command starts.
+extern const std::vector<std::string> init_capabilities;
+
+// What moat-init is told.
+struct InitSpec {
+  std::vector<std::string> command;
+  std::vector<std::pair<std::string, std::string>> env;  // the whole environment of the command
+  std::string workdir = "/";
+  uint32_t uid = 0;
+  uint32_t gid = 0;
+  std::string home;  // made, and given to uid, where it is missing
+  std::string hostname = "moat";
+  std::string ca_pem;
+  std::vector<uint16_t> ports;  // to listen on where the kernel has no nf_tables
+  bool nest = false;            // uid by a nested user namespace (bubblewrap), else by setuid(2)
+  bool new_privileges = false;  // leave no_new_privs unset
+  bool ipv6 = true;             // false: the sandbox has none and need not prove it
+};
+
+// From what the engine is told. HOME is taken from its env, or set there as every engine does:
+// /root for uid 0, else /home/agent. Docker puts the image's own variables and command in.
+InitSpec make_init_spec(const SandboxSpec& spec, bool nest);
+// The body of MOAT_MSG_SPEC. Errc::invalid where a NUL would cut something short, too_large past
+// MOAT_INIT_MAX_SPEC.
+Result<std::string> encode_init_spec(const InitSpec& spec);
+
+// Called from the loop, in this order; any of them may destroy the channel. on_failed, on_exited
+// and on_lost are the end: one of them comes, once, and nothing after it.
+class InitObserver {
+ public:
+  virtual ~InitObserver() = default;
+  // The seal is proved and the listeners are here; the command waits for go().
+  virtual void on_sealed(std::vector<SandboxListener> listeners, const SealProof& proof) = 0;
+  // The command's exec succeeded.
+  virtual void on_started() = 0;
+  // Nothing of the agent's has run and moat-init ends. `shell_status` as in SandboxObserver.
+  virtual void on_failed(const Error& error, int shell_status) = 0;
+  // The command has ended, and everything else inside with it.
+  virtual void on_exited(ExitStatus status) = 0;
+  // The connection ended early, broke the protocol, or did not get to on_sealed in time.
+  virtual void on_lost(const Error& error) = 0;
+};
+
+class InitChannel {
+ public:
+  // Makes DIRECTORY/init.sock (DIRECTORY is ours, 0700, its path of any length) and waits there
+  // for one connection that knows the token. `limit` is for all of it, from now to on_sealed: so
+  // make the channel when the image is there, just before the sandbox is started.
+  static Result<std::unique_ptr<InitChannel>> create(Loop& loop, const std::string& directory,
+                                                     const InitSpec& spec, InitObserver& observer,
+                                                     Milliseconds limit = std::chrono::seconds(30));
+  // Closes the connection, upon which moat-init kills everything inside. No callback comes after.
+  ~InitChannel();
+  InitChannel(const InitChannel&) = delete;
+  InitChannel& operator=(const InitChannel&) = delete;
+
+  // The second argument of moat-init; the first is the socket's path as seen inside.
+  [[nodiscard]] const std::string& token() const { return token_; }
+  [[nodiscard]] const std::string& socket_path() const { return path_; }
+  // Who connected, as the kernel says (SO_PEERCRED); pid 0 before.
+  [[nodiscard]] const ucred& peer() const { return peer_; }
+
+  // After on_sealed: run the command. Once; later calls do nothing.
+  void go();
+  // To the command's process group; nothing happens before on_started or after the end.
+  void signal(int number);
+  // Connects to 127.0.0.1:`port` inside (then to [::1]); `done` is called once, from the loop, with
+  // a connected, non-blocking socket; not at all when the channel is destroyed first.
+  void dial(uint16_t port, std::function<void(Result<Fd>)> done);
+
+ private:
+  enum class State {
+    listening,
+    awaiting_listeners,
+    awaiting_seal,
+    sealed,
+    starting,
+    running,
+    over
+  };
+  struct Candidate;  // a connection that has not shown its token yet
+  struct Message;
+
+  InitChannel(Loop& loop, InitObserver& observer);
+  Result<void> listen_in(const std::string& directory);
+  void stop_listening();
+  void on_acceptable();
+  void on_candidate(Candidate* candidate);
+  void adopt(Fd connection);
+  void drop_candidate(Candidate* candidate);
+
+  void on_ready(Ready ready);
+  void read_some();
+  void write_some();
+  void send(uint8_t type, std::string_view body);
+  // The next whole message of the input; nothing when it is not there yet.
+  Result<std::optional<Message>> next_message();
+  Result<void> handle(Message message);
+  Result<void> take_listeners(Message message);
+  Result<void> take_seal(std::string_view body);
+  Result<void> take_failure(std::string_view body);
+  Result<void> take_dialed(Message message);
+  Result<void> take_exit(std::string_view body);
+  void end();
+  void lose(const Error& error);
+  void fail_dials(const Error& error);
+
+  Loop& loop_;
+  InitObserver& observer_;
+  std::string token_;
+  std::string path_;
+  std::string spec_;     // encoded; gone once sent
+  std::string command_;  // its first word, for messages
+  std::string workdir_;
+  ucred peer_{};
+  State state_ = State::listening;
+
+  Fd directory_;
+  Fd listener_;
+  std::optional<Watch> accepting_;  // depends-on: listener_
+  std::vector<std::unique_ptr<Candidate>> candidates_;
+  Timer deadline_;
+
+  Fd connection_;
+  std::optional<Watch> watch_;  // depends-on: connection_
+  Buffer in_;
+  std::vector<std::pair<uint64_t, Fd>> fds_;  // received, with the input offset they came at
+  uint64_t in_offset_ = 0;  // of the first byte of in_, since the connection began
+  Buffer out_;
+  std::vector<SandboxListener> listeners_;
+  std::map<uint32_t, std::function<void(Result<Fd>)>> dials_;
+  uint32_t next_dial_ = 1;
+  bool* destroyed_ = nullptr;  // set while a callback runs, so that it may destroy us
+};
+
+// Is `fd` a socket of the kind that a listener must be: listening TCP, or bound UDP, of this
+// family? The sandbox sent it, so it is asked, not believed.
+Result<void> check_listener(int fd, SandboxListener::Kind kind, bool ipv6);
+
+}  // namespace moat::runtime
