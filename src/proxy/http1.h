@@ -1,0 +1,94 @@
+// HTTP/1.1 messages, strictly by RFC 9112: bytes in, structs out. Knows no socket and no policy.
+//
+// What two parsers could read differently is an error: bare CR or LF, obs-fold, white space before
+// a colon, NUL and other control bytes, more than one Host, more than one Content-Length or one
+// that is not a plain number, Content-Length beside Transfer-Encoding, a Transfer-Encoding that is
+// not exactly "chunked" once, chunk sizes that are not plain hex or overflow, chunk extensions past
+// the limit, trailers that are framing.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "core/result.h"
+#include "proxy/http.h"
+
+namespace moat::proxy {
+
+struct Http1Limits {
+  size_t head_bytes = 64 * 1024;  // request line or status line, and all headers
+  size_t header_count = 200;
+  size_t target_bytes = 16 * 1024;
+  size_t chunk_line_bytes = 256;  // chunk size with its extensions
+  size_t trailer_bytes = 8 * 1024;
+};
+
+// Told as bytes are fed. Views are valid during the call only.
+class Http1Handler {
+ public:
+  virtual ~Http1Handler() = default;
+  virtual Result<void> on_request(RequestHead head, BodyLength length) = 0;
+  virtual Result<void> on_response(ResponseHead head, BodyLength length) = 0;
+  virtual Result<void> on_body(std::string_view bytes) = 0;
+  virtual Result<void> on_trailers(Headers trailers) = 0;  // only when there are any
+  virtual Result<void> on_message_end() = 0;
+};
+
+// Reads one direction of a connection: requests, or responses, one after another.
+class Http1Reader {
+ public:
+  enum class Role { requests, responses };
+  Http1Reader(Role role, Http1Handler& handler, Http1Limits limits = {});
+
+  // Consumes a prefix of `bytes` and returns its length; what is left (an incomplete line, or all
+  // that comes after hold()) is to be fed again with more behind it. An error of the syntax has
+  // Errc::invalid (answer 400), of a limit Errc::too_large (431, 414 or 413 by what the message
+  // says); errors of the handler pass through.
+  Result<size_t> feed(std::string_view bytes);
+  // Stops after the message that is being read, or in the callback that calls it; feed() then
+  // consumes nothing until release().
+  void hold();
+  void release();
+  // The peer has ended its direction. An error (Errc::closed) in the middle of a message; the end
+  // of one whose body goes on until close.
+  Result<void> end();
+
+  // For a responses reader: what the next response answers, for framing (RFC 9112 6.3): HEAD and
+  // CONNECT change it. To be told before its first byte is fed. 1xx responses leave it in place.
+  void expect_response_to(std::string_view method);
+  [[nodiscard]] bool between_messages() const;
+  // After a 101 or a 2xx to CONNECT, or for what else follows: bytes are body until close.
+  void become_tunnel();
+
+ private:
+  enum class State { head, counted, chunk_size, chunk_data, chunk_end, trailers, until_close };
+  Http1Handler& handler_;
+  Http1Limits limits_;
+  Role role_;
+  State state_ = State::head;
+  uint64_t left_ = 0;
+  bool held_ = false;
+  bool head_request_ = false;
+  bool connect_request_ = false;
+  Headers trailers_;
+  size_t trailer_bytes_ = 0;
+};
+
+// Writers. The head in origin-form (or authority-form for CONNECT) with Host back at its place.
+std::string write_head(const RequestHead& head);
+std::string write_head(const ResponseHead& head);
+std::string chunk(std::string_view bytes);  // one chunk with its size line; "" for no bytes
+std::string last_chunk(const Headers& trailers);
+bool is_token(std::string_view text);  // RFC 9110 5.6.2
+
+// "host", "host:port", "[v6]:port": host in lower case without brackets or a final dot. Errors for
+// user info, empty hosts, bad ports, characters that no host has.
+struct Authority {
+  std::string host;
+  std::optional<uint16_t> port;
+};
+Result<Authority> parse_authority(std::string_view text);
+
+}  // namespace moat::proxy

@@ -1,0 +1,76 @@
+// Proxy: the wall. Takes the sandbox's listeners, and serves every connection that comes from them.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/fd.h"
+#include "core/loop.h"
+#include "core/resolver.h"
+#include "core/result.h"
+#include "proxy/ca.h"
+#include "proxy/http1.h"
+#include "proxy/injection.h"
+#include "proxy/observer.h"
+#include "proxy/policy.h"
+
+namespace moat::proxy {
+
+// Each with its default; moat(7) lists them, and the status that each gives.
+struct Limits {
+  Http1Limits http1;
+  size_t connections = 4096;         // of the agent's at once; more wait in the backlog
+  size_t pooled_per_origin = 8;      // idle connections kept
+  size_t buffer_bytes = 256 * 1024;  // a connection and direction
+  Milliseconds first_bytes{10'000};  // until a connection says what it is
+  Milliseconds handshake{15'000};
+  Milliseconds head{30'000};         // from a request's first byte to the end of its head
+  Milliseconds idle{3'600'000};      // no byte either way within an exchange
+  Milliseconds keep_alive{120'000};  // between requests, agent's side
+  Milliseconds pool_idle{30'000};    // between requests, origin's side
+  Milliseconds resolve{10'000};
+  Milliseconds connect{15'000};
+};
+
+struct Settings {
+  std::string run_name;  // in the CA's subject
+  Policy policy;
+  std::vector<Injection> injections;
+  std::vector<std::string> credential_headers;
+  std::map<std::string, std::string> connect_to;  // "host:port" → "address:port"; host may be "*"
+  std::vector<std::string> upstream_ca_files;
+  std::string change_hint;  // in refusals: "edit network.rules in agent.yaml"
+  Limits limits;
+};
+
+struct Listener {
+  enum class Kind { tcp, dns_udp, dns_tcp };
+  Kind kind = Kind::tcp;
+  bool ipv6 = false;
+  bool redirected = true;  // the wanted address is SO_ORIGINAL_DST; else getsockname()
+  Fd fd;
+};
+
+class Proxy {
+ public:
+  // The observer outlives the proxy.
+  static Result<std::unique_ptr<Proxy>> create(Loop& loop, Settings settings, Observer& observer);
+  ~Proxy();  // cuts every connection; each is told to the observer first
+  Proxy(const Proxy&) = delete;
+  Proxy& operator=(const Proxy&) = delete;
+
+  [[nodiscard]] const std::string& ca_pem() const;
+  void listen(Listener listener);
+  // No new connections; those that are served go on.
+  void stop_listening();
+  [[nodiscard]] size_t connections() const;
+
+ private:
+  struct Impl;
+  explicit Proxy(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace moat::proxy

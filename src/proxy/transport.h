@@ -1,0 +1,63 @@
+// Transport: plain bytes over a socket, with TLS or without. Whoever speaks HTTP through it cannot
+// tell which.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "core/stream.h"
+#include "proxy/tls.h"
+
+namespace moat::proxy {
+
+class Transport : private Stream::Handler {
+ public:
+  // All of them may destroy the Transport.
+  struct Handler {
+    virtual ~Handler() = default;
+    virtual void on_ready(Transport&) {}    // TLS is established (or at once, from the loop,
+                                            // where there is none)
+    virtual void on_input(Transport&) = 0;  // input() has grown
+    virtual void on_end(Transport&, bool clean) = 0;  // clean: TLS close_notify came, or no TLS
+    virtual void on_drained(Transport&) = 0;          // no longer full()
+    virtual void on_error(Transport&, const Error& error) = 0;
+  };
+
+  // Plain. `early`: bytes that were read already and belong to this connection.
+  Transport(Loop& loop, Fd fd, Handler& handler, Stream::Limits limits);
+  ~Transport() override;
+  Transport(const Transport&) = delete;
+  Transport& operator=(const Transport&) = delete;
+
+  // From here on, what is in input() and what follows is TLS. (Bytes that were peeked at stay in
+  // input() and go to the session first.) For a client session this sends the ClientHello.
+  void start_tls(std::unique_ptr<TlsSession> session);
+
+  [[nodiscard]] std::string_view input() const;
+  void consume(size_t count);
+  void write(std::string_view plain);
+  [[nodiscard]] bool full() const;
+  [[nodiscard]] bool flushed() const;  // nothing waits to be sent
+  void pause_reading();
+  void resume_reading();
+  void end_writing();  // close_notify first, where there is TLS
+  void close();        // at once; twice is fine
+  void reset();        // TCP RST
+  [[nodiscard]] bool closed() const;
+  [[nodiscard]] const TlsSession* tls() const { return tls_.get(); }
+  [[nodiscard]] int fd() const;
+
+ private:
+  void on_input(Stream&) override;
+  void on_end(Stream&) override;
+  void on_drained(Stream&) override;
+  void on_error(Stream&, const Error& error) override;
+
+  Loop& loop_;
+  Handler& handler_;
+  std::unique_ptr<TlsSession> tls_;
+  Stream stream_;
+};
+
+}  // namespace moat::proxy
