@@ -38,14 +38,16 @@ struct InitSpec {
   std::string home;  // made, and given to uid, where it is missing
   std::string hostname = "moat";
   std::string ca_pem;
+  std::vector<std::string> ca_bundles = ca_bundle_paths;  // where it is appended
   std::vector<uint16_t> ports;  // to listen on where the kernel has no nf_tables
   bool nest = false;            // uid by a nested user namespace (bubblewrap), else by setuid(2)
   bool new_privileges = false;  // leave no_new_privs unset
-  bool ipv6 = true;             // false: the sandbox has none and need not prove it
+  bool redirect = true;         // false: do as if the kernel had no nf_tables
 };
 
-// From what the engine is told. HOME is taken from its env, or set there as every engine does:
-// /root for uid 0, else /home/agent. Docker puts the image's own variables and command in.
+// From what the engine is told. A bundle that lies in a mount is left alone: it is the host's. HOME
+// is taken from its env, or set there as every engine does: /root for uid 0, else /home/agent.
+// Docker puts the image's own variables and command in.
 InitSpec make_init_spec(const SandboxSpec& spec, bool nest);
 // The body of MOAT_MSG_SPEC. Errc::invalid where a NUL would cut something short, too_large past
 // MOAT_INIT_MAX_SPEC.

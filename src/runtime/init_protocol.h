@@ -26,7 +26,7 @@ enum moat_init_message {
   MOAT_MSG_HELLO = 1,
   MOAT_MSG_SPEC = 2,
   MOAT_MSG_LISTENERS = 3, /* one byte (moat_listener_kind) + 2 bytes port (LE) for each descriptor */
-  MOAT_MSG_SEALED = 4,    /* lines "name: value\n", see moat-init.c prove() */
+  MOAT_MSG_SEALED = 4,    /* lines "name: value\n", see init/seal.c */
   MOAT_MSG_GO = 5,
   MOAT_MSG_STARTED = 6,
   MOAT_MSG_FAILED = 7, /* 4 bytes errno (LE), then the stage as text: "exec", "seal: routes" ... */
@@ -53,7 +53,7 @@ enum moat_spec_item {
   MOAT_SPEC_NEW_PRIVS = 11,  /* "1": leave no_new_privs unset */
   MOAT_SPEC_PORT = 12,       /* repeated, decimal: where nf_tables is missing, listen on these */
   MOAT_SPEC_HOSTNAME = 13,   /* for /etc/hosts */
-  MOAT_SPEC_IPV6 = 14        /* "0": the sandbox has no IPv6 and need not prove it */
+  MOAT_SPEC_REDIRECT = 14    /* "0": do as if the kernel had no nf_tables */
 };
 
 enum moat_listener_kind {
@@ -70,5 +70,8 @@ enum moat_listener_kind {
 #define MOAT_INIT_MAX_SPEC (8 * 1024 * 1024)
 #define MOAT_INIT_MAX_REPLY (64 * 1024) /* of any message from init */
 #define MOAT_INIT_MAX_FDS 64
+#define MOAT_INIT_MAX_PORTS 24 /* twice that, and four for DNS, stay below MAX_FDS */
+#define MOAT_INIT_MAX_DIALS 16 /* asked for and not answered yet */
+#define MOAT_INIT_TOKEN 32     /* hexadecimal digits */
 
 #endif
