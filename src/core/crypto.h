@@ -1,6 +1,6 @@
-// Primitives by PSA Crypto (both mbedTLS 2.28 and 3.6 have it): digests, random bytes, AES-256-GCM,
-// ECDSA on P-256. Initialised at first use; a PSA that cannot start ends the program with a sentence,
-// for nothing of moat is safe without it.
+// Primitives by PSA Crypto (both mbedTLS 2.28 and 3.6 have it) and, for keys in PEM, mbedTLS's pk:
+// SHA-256, AES-256-GCM, ECDSA on P-256. Initialised at first use; a PSA that cannot start ends the
+// program with a sentence, for nothing of moat is safe without it.
 #pragma once
 
 #include <array>
@@ -25,6 +25,7 @@ Digest sha256(std::string_view bytes);
 // The same over several pieces: sha256({"\x01", left, right}).
 Digest sha256(std::initializer_list<std::string_view> pieces);
 
+// From the kernel, getrandom(2): there is no generator of our own that a fork could copy.
 std::string random_bytes(size_t count);
 // The mbedTLS-style generator that TLS and X.509 calls want as f_rng; its context is ignored.
 int random_for_mbedtls(void* context, unsigned char* out, size_t size);
@@ -43,9 +44,9 @@ class SigningKey {
   SigningKey& operator=(SigningKey&&) noexcept;
   ~SigningKey();
 
-  [[nodiscard]] Secret private_pem() const;              // SEC1
-  [[nodiscard]] std::string public_pem() const;          // SubjectPublicKeyInfo
-  [[nodiscard]] std::string public_der() const;          // SubjectPublicKeyInfo
+  [[nodiscard]] Secret private_pem() const;      // SEC1
+  [[nodiscard]] std::string public_pem() const;  // SubjectPublicKeyInfo
+  [[nodiscard]] std::string public_der() const;  // SubjectPublicKeyInfo
   [[nodiscard]] Result<std::string> sign(std::string_view message) const;
 
  private:

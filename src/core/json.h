@@ -20,7 +20,9 @@ namespace moat {
 // `json["a"]["b"].string()` is "" where anything on the way is missing.
 class Json {
  public:
-  // Whole input, UTF-8, at most 64 levels deep, no duplicate keys, nothing after the value.
+  // RFC 8259 to the letter: the whole input, UTF-8, nothing after the value. Refused besides: more
+  // than 64 levels or 200,000 values, duplicate keys, U+0000 and lone surrogates, numbers that no
+  // double holds.
   static Result<Json> parse(std::string_view text);
   static Json object();
   static Json array();
@@ -34,6 +36,7 @@ class Json {
   Json(int64_t value);
   Json(uint64_t value);
   Json(int value) : Json(static_cast<int64_t>(value)) {}
+  Json(unsigned value) : Json(static_cast<uint64_t>(value)) {}
   Json(const std::vector<std::string>& list);
   Json(Json&&) noexcept;
   Json& operator=(Json&&) noexcept;
@@ -42,7 +45,7 @@ class Json {
   ~Json();
   [[nodiscard]] Json clone() const;
 
-  // Building. Bytes that are not UTF-8 are replaced by U+FFFD.
+  // Building. Bytes that are not UTF-8, and U+0000, are replaced by U+FFFD.
   Json& set(std::string_view key, Json value);  // object; replaces; returns *this
   Json& add(Json value);                        // array; returns *this
 
@@ -56,7 +59,8 @@ class Json {
     [[nodiscard]] bool is_string() const;
     [[nodiscard]] bool is_number() const;
     [[nodiscard]] std::string string(std::string_view fallback = {}) const;
-    [[nodiscard]] int64_t integer(int64_t fallback = 0) const;  // also from a decimal string
+    // Also from a decimal string; the fallback for what is not exactly an integer.
+    [[nodiscard]] int64_t integer(int64_t fallback = 0) const;
     [[nodiscard]] bool boolean(bool fallback = false) const;
     [[nodiscard]] View operator[](std::string_view key) const;
     [[nodiscard]] View operator[](size_t index) const;
@@ -74,8 +78,7 @@ class Json {
   View operator[](std::string_view key) const { return view()[key]; }
   [[nodiscard]] std::string text() const { return view().text(); }
   [[nodiscard]] std::string pretty() const;  // two-space indent, for people
-  // RFC 8785: keys sorted by UTF-16 code units, no white space, shortest escapes. Numbers here
-  // are integers within +-2^53; records hold no others.
+  // RFC 8785: keys sorted by UTF-16 code units, no white space, shortest escapes and numbers.
   [[nodiscard]] std::string canonical() const { return view().canonical(); }
 
  private:
