@@ -3,6 +3,8 @@
 
 #include <sys/socket.h>
 
+#include <chrono>
+#include <cstdint>
 #include <functional>
 #include <optional>
 #include <string>
@@ -32,26 +34,30 @@ class Connector {
  public:
   using Done = std::function<void(Result<Fd>, const SocketAddress&)>;
 
-  // Tries each address in order, each for at most its share of `limit`; calls `done` once, from
-  // the loop, never from inside the constructor. Destroying it first cancels.
+  // Tries each address in order, each for at most its share of what is left of `limit`; calls
+  // `done` once, from the loop, never from inside the constructor, with a non-blocking socket
+  // (TCP_NODELAY) and the address that answered, or the last failure. Destroying it first cancels.
   Connector(Loop& loop, std::vector<SocketAddress> addresses, Milliseconds limit, Done done);
   ~Connector();
   Connector(const Connector&) = delete;
   Connector& operator=(const Connector&) = delete;
 
  private:
+  void on_timer();
+  void on_ready();
   void try_next();
   void finish(Result<Fd> result);
+  [[nodiscard]] std::string name() const;  // of the address being tried
 
   Loop& loop_;
   std::vector<SocketAddress> addresses_;
   size_t next_ = 0;
-  Milliseconds share_;
+  std::chrono::steady_clock::time_point end_;
   Done done_;
   Fd fd_;
-  std::optional<Watch> watch_;
+  std::optional<Watch> watch_;  // depends-on: fd_
   Timer timer_;
-  std::string last_error_;
+  Error last_error_;
 };
 
 }  // namespace moat

@@ -1,6 +1,8 @@
 // Stream: buffered bytes over one non-blocking socket or pipe, with limits both ways.
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -18,12 +20,12 @@ class Stream {
   struct Handler {
     virtual ~Handler() = default;
     // input() has grown. What is left there unconsumed stays; reading pauses by itself while
-    // input() holds `input_limit` bytes and resumes when consume() makes room.
+    // input() holds as much as the limit and resumes when consume() makes room.
     virtual void on_input(Stream& stream) = 0;
     // The peer has ended its direction in good order; called once, after the last on_input.
     virtual void on_end(Stream& stream) = 0;
-    // output() has fallen back to nothing after having been over `output_limit`, or the socket
-    // has become writable for the first time (a connect that succeeded: on_connected).
+    // What was queued has fallen back to nothing after having been over the output limit, or a
+    // connect that was under way has succeeded.
     virtual void on_drained(Stream& stream) = 0;
     // The connection has failed; nothing more will come or go. Called once.
     virtual void on_error(Stream& stream, const Error& error) = 0;
@@ -34,7 +36,8 @@ class Stream {
     size_t output = 256 * 1024;  // full() past this; the owner then stops feeding it
   };
 
-  // Takes a connected, non-blocking descriptor (a pipe end will do). Reading starts at once.
+  // Takes a non-blocking descriptor: a connected socket, one whose connect is under way, or the end
+  // of a pipe. Reading starts at once.
   Stream(Loop& loop, Fd fd, Handler& handler, Limits limits);
   ~Stream();
   Stream(const Stream&) = delete;
@@ -49,9 +52,10 @@ class Stream {
   [[nodiscard]] size_t queued() const { return out_.size(); }
   [[nodiscard]] bool full() const { return out_.size() > limits_.output; }
 
-  void pause_reading();   // back-pressure by the owner; counts as one, however often called
+  void pause_reading();  // back-pressure by the owner; counts as one, however often called
   void resume_reading();
-  // Half-close once everything queued is written.
+  // Half-close once everything queued is written; the writing end of a pipe is closed then. What
+  // is written after this call is dropped.
   void end_writing();
   // Closes now; what is queued is lost. No callback comes after it. Safe to call twice.
   void close();
@@ -64,26 +68,32 @@ class Stream {
   [[nodiscard]] uint64_t bytes_written() const { return bytes_written_; }
 
  private:
+  enum class Kind { socket, connecting, pipe_to_read, pipe_to_write };
+
   void on_ready(Ready ready);
   void read_some();
   void write_some();
+  ssize_t send_now(std::string_view bytes);
+  void end_now();
   void update_wants();
   void fail(int error_number);
+  void fail_later(int error_number);
 
   Loop& loop_;
   Handler& handler_;
   Limits limits_;
   Fd fd_;
-  std::optional<Watch> watch_;  // depends-on: fd_
+  Kind kind_ = Kind::socket;
+  std::optional<Watch> watch_;          // depends-on: fd_
+  std::optional<Timer> failure_timer_;  // a failure met inside write(), to be told from the loop
   Buffer in_;
   Buffer out_;
   bool paused_ = false;
-  bool ended_ = false;        // the peer's direction
-  bool end_wanted_ = false;   // ours, once out_ is empty
-  bool end_done_ = false;
+  bool ended_ = false;       // the peer's direction
+  bool end_wanted_ = false;  // ours, once out_ is empty
   bool was_full_ = false;
-  int pending_error_ = 0;     // met inside write(), told from the loop
-  bool* destroyed_ = nullptr; // set while a callback runs, so that it may destroy us
+  bool failing_ = false;
+  bool* destroyed_ = nullptr;  // set while on_input runs, so that it may destroy us
   uint64_t bytes_read_ = 0;
   uint64_t bytes_written_ = 0;
 };

@@ -19,6 +19,7 @@ struct Yaml {
   std::vector<Yaml> items;                            // of a sequence
   std::vector<std::pair<std::string, Yaml>> members;  // of a mapping, in order
   std::vector<int> key_lines;                         // line of each member's key
+  std::vector<int> key_columns;                       // its column
   int line = 0;                                       // from 1
   int column = 0;                                     // from 1
 
