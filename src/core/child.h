@@ -59,7 +59,8 @@ class Child {
 };
 
 // Runs a program to its end and gives its output: Child with pipes, for small helpers such as
-// `gh auth token`. `limit` kills it. At most `max_output` bytes are kept.
+// `gh auth token`. `limit` kills it (Errc::timeout). At most `max_output` bytes of each stream are
+// kept. `done` is called once, from the loop; destroying the Command first kills and says nothing.
 struct CommandOutput {
   ExitStatus status;
   std::string out;
