@@ -14,28 +14,30 @@ const Header* find(const Headers& headers, std::string_view name) {
 }
 
 size_t count(const Headers& headers, std::string_view name) {
-  return static_cast<size_t>(
-      std::count_if(headers.begin(), headers.end(), [name](const Header& header) {
-        return equals_ignoring_case(header.name, name);
-      }));
+  return static_cast<size_t>(std::count_if(
+      headers.begin(), headers.end(),
+      [name](const Header& header) { return equals_ignoring_case(header.name, name); }));
 }
 
 size_t remove_all(Headers& headers, std::string_view name) {
-  return std::erase_if(headers, [name](const Header& header) {
-    return equals_ignoring_case(header.name, name);
-  });
+  return std::erase_if(
+      headers, [name](const Header& header) { return equals_ignoring_case(header.name, name); });
 }
 
 void set(Headers& headers, std::string_view name, std::string_view value) {
-  bool placed = false;
-  std::erase_if(headers, [&](Header& header) {
-    if (!equals_ignoring_case(header.name, name)) return false;
-    if (placed) return true;
-    header.value = value;
-    placed = true;
-    return false;
+  const auto first = std::find_if(headers.begin(), headers.end(), [name](const Header& header) {
+    return equals_ignoring_case(header.name, name);
   });
-  if (!placed) headers.push_back({std::string(name), std::string(value)});
+  if (first == headers.end()) {
+    headers.push_back({std::string(name), std::string(value)});
+    return;
+  }
+  first->value = value;
+  headers.erase(std::remove_if(first + 1, headers.end(),
+                               [name](const Header& header) {
+                                 return equals_ignoring_case(header.name, name);
+                               }),
+                headers.end());
 }
 
 bool has_token(const Headers& headers, std::string_view name, std::string_view token) {

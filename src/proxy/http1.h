@@ -25,7 +25,10 @@ struct Http1Limits {
   size_t trailer_bytes = 8 * 1024;
 };
 
-// Told as bytes are fed. Views are valid during the call only.
+// Told as bytes are fed. Views are valid during the call only. Each message is a head, pieces of
+// body, trailers and an end; but an interim response (1xx except 101) is on_response() alone.
+// What needs no further bytes (the end of a message without a body) is told at once, hold() or not.
+// None of them may destroy the reader.
 class Http1Handler {
  public:
   virtual ~Http1Handler() = default;
@@ -59,21 +62,47 @@ class Http1Reader {
   // CONNECT change it. To be told before its first byte is fed. 1xx responses leave it in place.
   void expect_response_to(std::string_view method);
   [[nodiscard]] bool between_messages() const;
-  // After a 101 or a 2xx to CONNECT, or for what else follows: bytes are body until close.
+  // After a 101 or a 2xx to CONNECT, or for what else follows: bytes are body until close. Until
+  // it is called, a reader of such a response consumes nothing more.
   void become_tunnel();
 
  private:
-  enum class State { head, counted, chunk_size, chunk_data, chunk_end, trailers, until_close };
+  enum class State {
+    head,         // the lines of a head, or nothing yet
+    counted,      // left_ bytes of body
+    chunk_size,   // the line before a chunk
+    chunk_data,   // left_ bytes of a chunk
+    chunk_end,    // the CRLF behind it
+    trailers,     // lines up to the empty one
+    until_close,  // body to the end of the connection
+    switched,     // behind a 101 or a 2xx to CONNECT: not HTTP any more
+    broken,       // after an error
+  };
+  Result<size_t> step(std::string_view bytes);  // 0: needs more, or was stopped
+  Result<size_t> read_head(std::string_view bytes);
+  Result<size_t> read_body(std::string_view bytes);
+  Result<size_t> read_chunk_size(std::string_view bytes);
+  Result<size_t> read_chunk_end(std::string_view bytes);
+  Result<size_t> read_trailers(std::string_view bytes);
+  Result<void> take_request(std::string_view lines);
+  Result<void> take_response(std::string_view lines);
+  Result<void> begin_body(BodyLength length);
+  Result<void> end_message();
+  Result<std::optional<size_t>> find_block(std::string_view bytes, size_t limit);
+
   Http1Handler& handler_;
   Http1Limits limits_;
   Role role_;
   State state_ = State::head;
   uint64_t left_ = 0;
-  bool held_ = false;
+  size_t seen_ = 0;           // bytes of an incomplete piece that were looked at, never more
+  size_t line_start_ = 0;     // of the line that seen_ lies in
+  bool feeding_ = false;      // inside feed(), so hold() stops at once
+  bool stopped_ = false;      // nothing is consumed
+  bool stop_at_end_ = false;  // of the message that is being read
+  bool skipped_line_ = false;
   bool head_request_ = false;
   bool connect_request_ = false;
-  Headers trailers_;
-  size_t trailer_bytes_ = 0;
 };
 
 // Writers. The head in origin-form (or authority-form for CONNECT) with Host back at its place.

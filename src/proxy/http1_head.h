@@ -1,0 +1,26 @@
+// The head of an HTTP/1 message, from its first line to the empty one: text in, structs out.
+#pragma once
+
+#include <string_view>
+
+#include "core/result.h"
+#include "proxy/http1.h"
+
+namespace moat::proxy {
+
+// `text`: all lines, each with its CRLF, the empty one not among them. Errc::invalid, or
+// Errc::too_large for a limit.
+Result<RequestHead> parse_request_head(std::string_view text, const Http1Limits& limits);
+Result<ResponseHead> parse_response_head(std::string_view text, const Http1Limits& limits);
+// Fields only. Refuses what must not come after a body: framing, routing, credentials.
+Result<Headers> parse_trailers(std::string_view text, const Http1Limits& limits);
+
+// RFC 9112 6.3, and an error where it leaves room for two readings.
+Result<BodyLength> request_length(const RequestHead& head);
+// `to_head`, `to_connect`: the method that the response answers.
+Result<BodyLength> response_length(const ResponseHead& head, bool to_head, bool to_connect);
+
+// RFC 9112 7.1: the size in a chunk's first line, given without its CRLF.
+Result<uint64_t> parse_chunk_line(std::string_view line);
+
+}  // namespace moat::proxy
