@@ -66,12 +66,12 @@ struct CommandOutput {
   std::string out;
   std::string err;
 };
-class Command {
+class CapturedCommand {
  public:
   using Done = std::function<void(Result<CommandOutput>)>;
-  Command(Loop& loop, std::vector<std::string> argv, Milliseconds limit, size_t max_output,
+  CapturedCommand(Loop& loop, std::vector<std::string> argv, Milliseconds limit, size_t max_output,
           Done done);
-  ~Command();
+  ~CapturedCommand();
 
  private:
   struct Impl;
