@@ -7,7 +7,7 @@
 
 namespace moat {
 
-struct Command::Impl final : Stream::Handler {
+struct CapturedCommand::Impl final : Stream::Handler {
   Impl(Loop& on, std::vector<std::string> argv, size_t output_limit, Done when_done)
       : loop(on),
         program(argv.empty() ? "" : argv[0]),
@@ -83,12 +83,12 @@ struct Command::Impl final : Stream::Handler {
   Timer deadline;
 };
 
-Command::Command(Loop& loop, std::vector<std::string> argv, Milliseconds limit, size_t max_output,
+CapturedCommand::CapturedCommand(Loop& loop, std::vector<std::string> argv, Milliseconds limit, size_t max_output,
                  Done done)
     : impl_(std::make_unique<Impl>(loop, std::move(argv), max_output, std::move(done))) {
   impl_->deadline.start(impl_->failure ? Milliseconds(0) : limit);
 }
 
-Command::~Command() = default;
+CapturedCommand::~CapturedCommand() = default;
 
 }  // namespace moat
