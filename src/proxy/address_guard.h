@@ -13,4 +13,8 @@ namespace moat::proxy {
 // Why this address is out of bounds ("169.254.169.254 is link-local"), or nothing.
 std::optional<std::string> out_of_bounds(const SocketAddress& address);
 
+// Is it an address of the machine that moat runs on? Its services are out of bounds too, also at a
+// public address. Asks the kernel, and sends nothing.
+bool is_this_machine(const SocketAddress& address);
+
 }  // namespace moat::proxy

@@ -38,7 +38,6 @@ class Injector {
   Applied apply(std::string_view scheme, std::string_view host, Headers& headers) const;
 
  private:
-  struct Entry;
   std::vector<Injection> injections_;
   std::vector<std::string> credential_headers_;
   ScrubPatterns patterns_;  // of all of them: any host may be made to echo any of them

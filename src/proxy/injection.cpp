@@ -1,0 +1,62 @@
+#include "proxy/injection.h"
+
+#include <algorithm>
+
+#include "core/text.h"
+#include "proxy/policy.h"
+
+namespace moat::proxy {
+
+Injector::Injector(std::vector<Injection> injections, std::vector<std::string> credential_headers)
+    : injections_(std::move(injections)), credential_headers_(std::move(credential_headers)) {
+  for (const Injection& injection : injections_) {
+    patterns_.add(injection.secret.reveal());
+    // "Basic dXNlcjp0b2tlbg==": what stands after the scheme may come back by itself too.
+    const std::string_view value = injection.value.reveal();
+    const size_t space = value.find(' ');
+    const std::string_view bare = space == std::string_view::npos ? value : value.substr(space + 1);
+    if (bare != injection.secret.reveal()) patterns_.add(bare);
+    const bool known = std::any_of(credential_headers_.begin(), credential_headers_.end(),
+                                   [&injection](const std::string& name) {
+                                     return equals_ignoring_case(name, injection.header);
+                                   });
+    if (!known) credential_headers_.push_back(injection.header);
+  }
+}
+
+bool Injector::has_injection(std::string_view host) const {
+  return std::any_of(injections_.begin(), injections_.end(), [host](const Injection& injection) {
+    return host_matches(injection.host, host);
+  });
+}
+
+Injector::Applied Injector::apply(std::string_view scheme, std::string_view host,
+                                  Headers& headers) const {
+  Applied applied;
+  if (!has_injection(host)) return applied;
+  // Where a removed header stood, for the order of headers is a fingerprint that some origins read.
+  size_t place = headers.size();
+  for (const std::string& name : credential_headers_) {
+    const auto found = std::find_if(headers.begin(), headers.end(), [&name](const Header& header) {
+      return equals_ignoring_case(header.name, name);
+    });
+    if (found == headers.end()) continue;
+    place = std::min(place, static_cast<size_t>(found - headers.begin()));
+    applied.stripped.push_back(found->name);
+    remove_all(headers, name);
+  }
+  place = std::min(place, headers.size());
+  if (scheme != "https") return applied;
+  for (const Injection& injection : injections_) {
+    // The first of several for one header counts.
+    if (!host_matches(injection.host, host) || find(headers, injection.header) != nullptr) continue;
+    headers.insert(headers.begin() + static_cast<std::ptrdiff_t>(place),
+                   Header{injection.header, std::string(injection.value.reveal())});
+    place++;
+    applied.labels.push_back(injection.label);
+  }
+  if (!applied.labels.empty()) applied.scrub = &patterns_;
+  return applied;
+}
+
+}  // namespace moat::proxy

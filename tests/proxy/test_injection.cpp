@@ -1,0 +1,86 @@
+#include "proxy/injection.h"
+
+#include "moat_test.h"
+
+using namespace moat;
+using namespace moat::proxy;
+
+namespace {
+
+struct InjectionTest {
+  std::vector<Injection> list;
+  std::unique_ptr<Injector> injector;
+  Headers headers;
+  Injector::Applied applied;
+
+  InjectionTest() {
+    list.push_back({"github", "api.github.com", "Authorization", Secret("Bearer real-token"),
+                    Secret("real-token")});
+    list.push_back({"second", "*.github.com", "Authorization", Secret("Bearer other"),
+                    Secret("other-secret")});
+    list.push_back(
+        {"key", "api.example.com", "X-Custom-Key", Secret("k-123456789"), Secret("k-123456789")});
+    injector = std::make_unique<Injector>(std::move(list),
+                                          std::vector<std::string>{"Authorization", "X-Api-Key"});
+  }
+  std::string value(const char* name) {
+    const Header* header = find(headers, name);
+    return header != nullptr ? header->value : "(none)";
+  }
+};
+
+void the_agents_own_credentials_give_way_to_the_granted_one(InjectionTest& t) {
+  t.headers = {{"Accept", "*/*"},
+               {"authorization", "Bearer foreign"},
+               {"AUTHORIZATION", "Basic x"},
+               {"X-API-Key", "foreign"},
+               {"User-Agent", "curl"}};
+  t.applied = t.injector->apply("https", "api.github.com", t.headers);
+  assert_string_equal(t.value("Authorization").c_str(), "Bearer real-token");
+  assert_int_equal(count(t.headers, "Authorization"), 1);
+  assert_int_equal(count(t.headers, "X-Api-Key"), 0);
+  assert_int_equal(t.headers.size(), 3);
+  assert_string_equal(t.headers[1].name.c_str(), "Authorization");
+  assert_int_equal(t.applied.labels.size(), 1);
+  assert_string_equal(t.applied.labels[0].c_str(), "github");
+  assert_int_equal(t.applied.stripped.size(), 2);
+  assert_non_null(t.applied.scrub);
+}
+
+void other_hosts_get_nothing_and_keep_what_they_were_sent(InjectionTest& t) {
+  t.headers = {{"Authorization", "Bearer own"}};
+  t.applied = t.injector->apply("https", "api.github.com.evil.org", t.headers);
+  assert_string_equal(t.value("Authorization").c_str(), "Bearer own");
+  assert_true(t.applied.labels.empty());
+  assert_null(t.applied.scrub);
+  assert_false(t.injector->has_injection("github.com"));
+}
+
+void nothing_is_injected_in_the_clear(InjectionTest& t) {
+  t.headers = {{"Authorization", "Bearer foreign"}};
+  t.applied = t.injector->apply("http", "api.github.com", t.headers);
+  assert_true(t.headers.empty());
+  assert_true(t.applied.labels.empty());
+  assert_int_equal(t.applied.stripped.size(), 1);
+}
+
+void a_header_of_an_injection_counts_as_a_credential_everywhere(InjectionTest& t) {
+  t.headers = {{"x-custom-key", "foreign"}};
+  t.applied = t.injector->apply("https", "api.example.com", t.headers);
+  assert_string_equal(t.value("X-Custom-Key").c_str(), "k-123456789");
+  t.headers = {{"x-custom-key", "foreign"}};
+  t.applied = t.injector->apply("https", "api.github.com", t.headers);
+  assert_string_equal(t.value("X-Custom-Key").c_str(), "(none)");
+}
+
+}  // namespace
+
+int main() {
+  const CMUnitTest tests[] = {
+      MOAT_TEST(InjectionTest, the_agents_own_credentials_give_way_to_the_granted_one),
+      MOAT_TEST(InjectionTest, other_hosts_get_nothing_and_keep_what_they_were_sent),
+      MOAT_TEST(InjectionTest, nothing_is_injected_in_the_clear),
+      MOAT_TEST(InjectionTest, a_header_of_an_injection_counts_as_a_credential_everywhere),
+  };
+  return cmocka_run_group_tests_name("proxy/injection", tests, nullptr, nullptr);
+}
