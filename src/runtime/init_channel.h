@@ -12,7 +12,6 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include "core/buffer.h"
@@ -21,37 +20,10 @@
 #include "core/loop.h"
 #include "core/result.h"
 #include "runtime/engine.h"
+#include "runtime/init_messages.h"
+#include "runtime/init_spec.h"
 
 namespace moat::runtime {
-
-// The capabilities that moat-init works with, as Docker's CapAdd has them; an engine drops all
-// others. None of them is left when the command starts.
-extern const std::vector<std::string> init_capabilities;
-
-// What moat-init is told.
-struct InitSpec {
-  std::vector<std::string> command;
-  std::vector<std::pair<std::string, std::string>> env;  // the whole environment of the command
-  std::string workdir = "/";
-  uint32_t uid = 0;
-  uint32_t gid = 0;
-  std::string home;  // made, and given to uid, where it is missing
-  std::string hostname = "moat";
-  std::string ca_pem;
-  std::vector<std::string> ca_bundles = ca_bundle_paths;  // where it is appended
-  std::vector<uint16_t> ports;  // to listen on where the kernel has no nf_tables
-  bool nest = false;            // uid by a nested user namespace (bubblewrap), else by setuid(2)
-  bool new_privileges = false;  // leave no_new_privs unset
-  bool redirect = true;         // false: do as if the kernel had no nf_tables
-};
-
-// From what the engine is told. A bundle that lies in a mount is left alone: it is the host's. HOME
-// is taken from its env, or set there as every engine does: /root for uid 0, else /home/agent.
-// Docker puts the image's own variables and command in.
-InitSpec make_init_spec(const SandboxSpec& spec, bool nest);
-// The body of MOAT_MSG_SPEC. Errc::invalid where a NUL would cut something short, too_large past
-// MOAT_INIT_MAX_SPEC.
-Result<std::string> encode_init_spec(const InitSpec& spec);
 
 // Called from the loop, in this order; any of them may destroy the channel. on_failed, on_exited
 // and on_lost are the end: one of them comes, once, and nothing after it.
@@ -108,31 +80,28 @@ class InitChannel {
     over
   };
   struct Candidate;  // a connection that has not shown its token yet
-  struct Message;
 
   InitChannel(Loop& loop, InitObserver& observer);
   Result<void> listen_in(const std::string& directory);
   void stop_listening();
   void on_acceptable();
-  void on_candidate(Candidate* candidate);
+  void on_candidate(Candidate& candidate);
+  void drop(const Candidate& candidate);
   void adopt(Fd connection);
-  void drop_candidate(Candidate* candidate);
 
   void on_ready(Ready ready);
-  void read_some();
+  // Whether the connection is open still.
+  Result<bool> read_some();
   void write_some();
   void send(uint8_t type, std::string_view body);
-  // The next whole message of the input; nothing when it is not there yet.
-  Result<std::optional<Message>> next_message();
-  Result<void> handle(Message message);
-  Result<void> take_listeners(Message message);
-  Result<void> take_seal(std::string_view body);
+  // These may leave us destroyed: their callers ask `life_` before they go on.
+  void handle_messages();
+  Result<void> handle(const InitMessage& message);
   Result<void> take_failure(std::string_view body);
-  Result<void> take_dialed(Message message);
-  Result<void> take_exit(std::string_view body);
-  void end();
+  Result<void> take_dialed(std::string_view body);
+  // Closes everything and calls `tell`, the last callback there is.
+  void finish(const Error& why, const std::function<void()>& tell);
   void lose(const Error& error);
-  void fail_dials(const Error& error);
 
   Loop& loop_;
   InitObserver& observer_;
@@ -143,27 +112,22 @@ class InitChannel {
   std::string workdir_;
   ucred peer_{};
   State state_ = State::listening;
+  Milliseconds limit_{};
+  Timer deadline_;
 
   Fd directory_;
   Fd listener_;
   std::optional<Watch> accepting_;  // depends-on: listener_
   std::vector<std::unique_ptr<Candidate>> candidates_;
-  Timer deadline_;
 
   Fd connection_;
   std::optional<Watch> watch_;  // depends-on: connection_
-  Buffer in_;
-  std::vector<std::pair<uint64_t, Fd>> fds_;  // received, with the input offset they came at
-  uint64_t in_offset_ = 0;  // of the first byte of in_, since the connection began
+  InitMessages messages_;
   Buffer out_;
-  std::vector<SandboxListener> listeners_;
-  std::map<uint32_t, std::function<void(Result<Fd>)>> dials_;
+  std::vector<SandboxListener> listeners_;                     // between their coming and on_sealed
+  std::map<uint32_t, std::function<void(Result<Fd>)>> dials_;  // at most MOAT_INIT_MAX_DIALS
   uint32_t next_dial_ = 1;
-  bool* destroyed_ = nullptr;  // set while a callback runs, so that it may destroy us
+  std::shared_ptr<char> life_ = std::make_shared<char>();  // callers of callbacks watch it end
 };
-
-// Is `fd` a socket of the kind that a listener must be: listening TCP, or bound UDP, of this
-// family? The sandbox sent it, so it is asked, not believed.
-Result<void> check_listener(int fd, SandboxListener::Kind kind, bool ipv6);
 
 }  // namespace moat::runtime

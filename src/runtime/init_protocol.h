@@ -25,39 +25,39 @@
 enum moat_init_message {
   MOAT_MSG_HELLO = 1,
   MOAT_MSG_SPEC = 2,
-  MOAT_MSG_LISTENERS = 3, /* one byte (moat_listener_kind) + 2 bytes port (LE) for each descriptor */
+  MOAT_MSG_LISTENERS = 3, /* for each descriptor 1 byte (moat_listener_kind), 2 bytes port (LE) */
   MOAT_MSG_SEALED = 4,    /* lines "name: value\n", see init/seal.c */
   MOAT_MSG_GO = 5,
   MOAT_MSG_STARTED = 6,
-  MOAT_MSG_FAILED = 7, /* 4 bytes errno (LE), then the stage as text: "exec", "seal: routes" ... */
-  MOAT_MSG_SIGNAL = 8, /* 1 byte */
-  MOAT_MSG_DIAL = 9,   /* 4 bytes request id, 2 bytes port, both LE */
+  MOAT_MSG_FAILED = 7,  /* 4 bytes errno (LE), then the stage as text: "exec", "seal: routes" ... */
+  MOAT_MSG_SIGNAL = 8,  /* 1 byte */
+  MOAT_MSG_DIAL = 9,    /* 4 bytes request id, 2 bytes port, both LE */
   MOAT_MSG_DIALED = 10, /* 4 bytes request id, 4 bytes errno; a descriptor when errno is 0 */
   MOAT_MSG_EXITED = 11  /* 1 byte code, 1 byte signal */
 };
 
 /* In a spec: items, each a 1-byte tag, a 4-byte LE length and that many bytes (no NUL inside). */
 enum moat_spec_item {
-  MOAT_SPEC_ARG = 1,         /* repeated, in order: the command */
-  MOAT_SPEC_ENV = 2,         /* repeated: NAME=value; the whole environment of the command */
-  MOAT_SPEC_WORKDIR = 3,     /* where the command starts */
-  MOAT_SPEC_UID = 4,         /* decimal */
-  MOAT_SPEC_GID = 5,         /* decimal */
-  MOAT_SPEC_HOME = 6,        /* made, and owned by uid, when it does not exist */
-  MOAT_SPEC_CA = 7,          /* PEM, appended to each bundle that exists */
-  MOAT_SPEC_BUNDLE = 8,      /* repeated: a path where a CA bundle may be; the first that exists
-                                (or the first of all, made new) is what MOAT_SPEC_CA_ENV name */
-  MOAT_SPEC_CA_ENV = 9,      /* repeated: a variable to set to that path, unless ENV has it */
-  MOAT_SPEC_NEST = 10,       /* "1": give the command its uid by a nested user namespace
-                                (bubblewrap); else by setuid(2) (containers) */
-  MOAT_SPEC_NEW_PRIVS = 11,  /* "1": leave no_new_privs unset */
-  MOAT_SPEC_PORT = 12,       /* repeated, decimal: where nf_tables is missing, listen on these */
-  MOAT_SPEC_HOSTNAME = 13,   /* for /etc/hosts */
-  MOAT_SPEC_REDIRECT = 14    /* "0": do as if the kernel had no nf_tables */
+  MOAT_SPEC_ARG = 1,        /* repeated, in order: the command */
+  MOAT_SPEC_ENV = 2,        /* repeated: NAME=value; the whole environment of the command */
+  MOAT_SPEC_WORKDIR = 3,    /* where the command starts */
+  MOAT_SPEC_UID = 4,        /* decimal */
+  MOAT_SPEC_GID = 5,        /* decimal */
+  MOAT_SPEC_HOME = 6,       /* made, and owned by uid, when it does not exist */
+  MOAT_SPEC_CA = 7,         /* PEM, appended to each bundle that exists */
+  MOAT_SPEC_BUNDLE = 8,     /* repeated: a path where a CA bundle may be; the first that exists
+                               (or the first of all, made new) is what MOAT_SPEC_CA_ENV name */
+  MOAT_SPEC_CA_ENV = 9,     /* repeated: a variable to set to that path, unless ENV has it */
+  MOAT_SPEC_NEST = 10,      /* "1": give the command its uid by a nested user namespace
+                               (bubblewrap); else by setuid(2) (containers) */
+  MOAT_SPEC_NEW_PRIVS = 11, /* "1": leave no_new_privs unset */
+  MOAT_SPEC_PORT = 12,      /* repeated, decimal: where nf_tables is missing, listen on these */
+  MOAT_SPEC_HOSTNAME = 13,  /* for /etc/hosts */
+  MOAT_SPEC_REDIRECT = 14   /* "0": do as if the kernel had no nf_tables */
 };
 
 enum moat_listener_kind {
-  MOAT_LISTEN_TCP4 = 1,  /* redirected: the address wanted is SO_ORIGINAL_DST */
+  MOAT_LISTEN_TCP4 = 1, /* redirected: the address wanted is SO_ORIGINAL_DST */
   MOAT_LISTEN_TCP6 = 2,
   MOAT_LISTEN_DNS_UDP4 = 3,
   MOAT_LISTEN_DNS_UDP6 = 4,
