@@ -76,7 +76,7 @@ std::vector<Provider> make_providers() {
       .client_id_variable = "MOAT_GITHUB_CLIENT_ID",
       .client_id_advice = "create an OAuth app at https://{host}/settings/applications/new with "
                           "\"Enable Device Flow\" ticked and copy its client id",
-      .scopes = "repo read:org gist",
+      .scopes = "repo read:org",
       .verification_host = "{host}",
   }};
 }
