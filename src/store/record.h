@@ -1,8 +1,12 @@
 // Record: what is kept of one run, in an LMDB environment of its own (runs/<id>/record.mdb).
 //
 // One writer, in the supervisor; any number of readers in other processes, also while it lives.
-// Writes gather in one transaction until commit(); a reader sees whole commits only. The commit is
-// the only call here that waits for the disk.
+// Writes gather in memory until commit(); a reader sees whole commits only. Nothing but a commit
+// waits for the disk. What is there, byte for byte, is in moat-audit(5).
+//
+// What waits is bounded. From 4 MiB on, the next append commits first, so that a flood costs time
+// rather than memory; when that fails, appends go on up to 8 MiB and then give Errc::full, and keep
+// nothing of what they were given. Neither writer nor reader may be carried across a fork.
 #pragma once
 
 #include <cstdint>
@@ -48,23 +52,37 @@ class RecordWriter {
                                                       const SigningKey& key);
   ~RecordWriter();  // what is not committed is lost
 
+  // For a record that lost its writer: one fact more, committed. The caller knows that the
+  // supervisor is dead.
+  static Result<void> amend_meta(const std::string& directory, std::string_view name,
+                                 const Json& value);
+
   // Small facts about the run by name ("state", "command", "exit"); the last set holds.
   Result<void> set_meta(std::string_view name, const Json& value);
   // Cut into lines by the caller or not: bytes are kept as they come, at most 16 KiB a piece.
   Result<void> append_output(int stream, int64_t time_ns, std::string_view bytes);
+  // Kept as exchange.text(), at most 1 MiB. Its index counts from 0.
   Result<void> append_exchange(const Json& exchange);
   Result<void> append_span(const Json& span);
-  // A leaf: {"type", "time", "seq", "run", "prev", "data"} made canonical. Gives its seq.
+  // A leaf: {"type", "time", "seq", "run", "prev", "data"} made canonical, at most 1 MiB. Gives its
+  // seq. `data` is an object. The first type is "run.created"; after "run.ended" come no more
+  // audit records, output or exchanges (Errc::closed).
+  //
+  // Of "output" and "exchange" the writer itself says what they attest: it sets the members "from",
+  // "to" and "sha256" for all output since the last such record, "index" and "sha256" for the
+  // oldest exchange that has none (Errc::invalid where there is nothing to attest). The rest of
+  // `data` is the caller's. "run.ended" is preceded by records for whatever is still unattested.
   Result<uint64_t> append_audit(std::string_view type, int64_t time_ns, const Json& data);
 
   // The tree head over all leaves so far, signed, stored, and written as text to
-  // <directory>/checkpoint once committed.
+  // <directory>/checkpoint once committed. The same again where no leaf has come since the last.
   Result<TreeHead> checkpoint();
   [[nodiscard]] uint64_t audit_size() const;
 
   [[nodiscard]] bool dirty() const;
-  // All or nothing, on disk when it returns. After Errc::full (disk or map) the same writes are
-  // still pending: a later commit may succeed. Grows the map as needed.
+  [[nodiscard]] size_t pending_bytes() const;
+  // All or nothing, on disk when it returns. After a failure (Errc::full: disk or map) the same
+  // writes are still pending: a later commit may succeed. Grows the map as needed.
   Result<void> commit();
 
  private:
@@ -75,6 +93,8 @@ class RecordWriter {
 
 class RecordReader {
  public:
+  // Errc::not_found; Errc::tampered for a file that is cut or not a record. A directory that cannot
+  // be written to is read without a lock: right for a copy, not for a run that lives.
   static Result<std::unique_ptr<RecordReader>> open(const std::string& directory);
   ~RecordReader();
 
@@ -85,8 +105,18 @@ class RecordReader {
   Result<std::vector<std::string>> spans(uint64_t from, size_t limit);      // JSON texts
   Result<std::vector<AuditRecord>> audit(uint64_t from, size_t limit);
   Result<std::vector<std::string>> checkpoints();  // signed notes, oldest first
+  // The same in pieces, with the size that each is filed under, from that size on.
+  struct StoredCheckpoint {
+    uint64_t size = 0;
+    std::string note;
+  };
+  Result<std::vector<StoredCheckpoint>> checkpoints(uint64_t from, size_t limit);
+  // The text of <directory>/checkpoint, if it is there.
+  Result<std::optional<std::string>> latest_checkpoint();
+  // Hashes of the tree's perfect subtrees: level 0 holds the leaves.
+  Result<std::vector<Digest>> nodes(int level, uint64_t from, size_t limit);
   struct Counts {
-    uint64_t output = 0, exchanges = 0, spans = 0, audit = 0, checkpoints = 0;
+    uint64_t output = 0, exchanges = 0, spans = 0, audit = 0, checkpoints = 0, nodes = 0;
   };
   Result<Counts> counts();
 

@@ -1,0 +1,359 @@
+#include "store/environment.h"
+
+#include <fcntl.h>
+#include <lmdb.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <utility>
+#include <vector>
+
+#include "core/fd.h"
+#include "core/handle.h"
+
+namespace moat::store {
+namespace {
+
+using Env = Handle<MDB_env, mdb_env_close>;
+using Txn = Handle<MDB_txn, mdb_txn_abort>;
+using Cursor = Handle<MDB_cursor, mdb_cursor_close>;
+
+// Address space, not memory or disk: what a run can write before the map must first grow.
+constexpr size_t first_map = (sizeof(void*) == 8 ? 64 : 16) * size_t{1024 * 1024};
+constexpr size_t largest_map = sizeof(void*) == 8 ? size_t{1} << 40 : size_t{512} * 1024 * 1024;
+constexpr unsigned max_readers = 126;  // 64 bytes each: the lock file stays at two pages
+constexpr unsigned commits_between_reader_checks = 64;
+
+// Neither MDB_NOSYNC nor MDB_NOMETASYNC, and so two flushes for each commit. Without the second the
+// last commit before a quiet spell could be lost long after its second is over, and a flush later,
+// to mend that, would cost what was saved. MDB_NOMEMINIT is not set either: unused parts of pages
+// are zero, and not whatever our memory held.
+constexpr unsigned common_flags = MDB_NOSUBDIR | MDB_NOTLS;
+
+Error lmdb_error(int rc, const char* verb, const std::string& path) {
+  const char* const file = path.c_str();
+  switch (rc) {
+    case ENOSPC:
+    case EDQUOT:
+    case EFBIG:
+      return error(Errc::full, "cannot %s %s: no space is left there; free some and try again",
+                   verb, file);
+    case MDB_MAP_FULL:
+    case MDB_TXN_FULL:
+    case ENOMEM:
+      return error(Errc::full, "cannot %s %s: it has reached the size that this machine can map",
+                   verb, file);
+    case MDB_READERS_FULL:
+      return error(Errc::busy,
+                   "cannot %s %s: %u others read it already; try again when some are done", verb,
+                   file, max_readers);
+    case MDB_CORRUPTED:
+    case MDB_PAGE_NOTFOUND:
+    case MDB_INVALID:
+    case MDB_BAD_TXN:
+    case MDB_BAD_VALSIZE:
+    case MDB_NOTFOUND:
+    case MDB_INCOMPATIBLE:
+      return error(Errc::tampered, "cannot %s %s: it is damaged, or not a record of moat (%s)",
+                   verb, file, mdb_strerror(rc));
+    case MDB_VERSION_MISMATCH:
+      return error(Errc::unsupported,
+                   "cannot %s %s: another version of LMDB, or of this machine, made it", verb,
+                   file);
+    default:
+      return error(rc > 0 ? errc_from_errno(rc) : Errc::io, "cannot %s %s: %s", verb, file,
+                   mdb_strerror(rc));
+  }
+}
+
+MDB_val to_val(std::string_view bytes) {
+  return {bytes.size(), const_cast<char*>(bytes.data())};
+}
+
+std::string_view to_view(const MDB_val& val) {
+  return {static_cast<const char*>(val.mv_data), val.mv_size};
+}
+
+// The files that this process has open for writing. LMDB marks its lock file with POSIX locks,
+// which belong to the process and go when it closes any descriptor of the file: a reader in the
+// writer's own process must leave the lock file alone. It may, as one thread cannot read and
+// commit at once.
+struct OpenForWriting {
+  pid_t process;
+  dev_t device;
+  ino_t inode;
+  bool operator==(const OpenForWriting&) const = default;
+};
+std::vector<OpenForWriting> open_for_writing;
+
+std::optional<OpenForWriting> identify(const std::string& path) {
+  struct stat info {};
+  if (stat(path.c_str(), &info) != 0) return std::nullopt;
+  return OpenForWriting{getpid(), info.st_dev, info.st_ino};
+}
+
+bool is_open_for_writing(const std::string& path) {
+  const auto id = identify(path);
+  return id &&
+         std::find(open_for_writing.begin(), open_for_writing.end(), *id) != open_for_writing.end();
+}
+
+std::string lock_of(const std::string& path) {
+  return path + "-lock";
+}
+
+bool can_lock(const std::string& path) {
+  const size_t slash = path.rfind('/');
+  const std::string directory = slash == std::string::npos ? "." : path.substr(0, slash + 1);
+  const std::string lock = lock_of(path);
+  return access(lock.c_str(), F_OK) == 0 ? access(lock.c_str(), R_OK | W_OK) == 0
+                                         : access(directory.c_str(), W_OK | X_OK) == 0;
+}
+
+}  // namespace
+
+struct Environment::Impl {
+  std::string path;
+  unsigned flags = 0;
+  size_t map = 0;  // 0: as the file says
+  Env env;
+  std::array<MDB_dbi, table_names.size()> tables{};
+  unsigned commits = 0;
+  std::optional<OpenForWriting> registered;
+
+  [[nodiscard]] bool read_only() const { return (flags & MDB_RDONLY) != 0; }
+
+  Result<void> open() {
+    MDB_env* made = nullptr;
+    if (const int rc = mdb_env_create(&made); rc != 0) return lmdb_error(rc, "open", path);
+    Env next(made);
+    mdb_env_set_maxdbs(made, table_names.size());
+    mdb_env_set_maxreaders(made, max_readers);
+    if (map != 0) mdb_env_set_mapsize(made, map);
+    if (const int rc = mdb_env_open(made, path.c_str(), common_flags | flags, 0600); rc != 0)
+      return lmdb_error(rc, "open", path);
+    env = std::move(next);
+    Result<void> opened;
+    if (read_only()) opened = check_whole();
+    if (opened) {
+      if (const int rc = open_tables(); rc != 0) opened = lmdb_error(rc, "open", path);
+    }
+    if (!opened) env.reset();
+    return opened;
+  }
+
+  int open_tables() {
+    MDB_txn* begun = nullptr;
+    if (const int rc = begin(begun); rc != 0) return rc;
+    Txn txn(begun);
+    for (size_t i = 0; i < tables.size(); ++i) {
+      const int rc =
+          mdb_dbi_open(begun, table_names[i], read_only() ? 0 : unsigned{MDB_CREATE}, &tables[i]);
+      if (rc != 0) return rc;
+    }
+    return mdb_txn_commit(txn.release());
+  }
+
+  int begin(MDB_txn*& txn) {
+    bool checked = false;
+    for (;;) {
+      const int rc =
+          mdb_txn_begin(env.get(), nullptr, read_only() ? unsigned{MDB_RDONLY} : 0, &txn);
+      if (rc == MDB_MAP_RESIZED) {  // the writer's map has grown
+        if (const int adopted = mdb_env_set_mapsize(env.get(), 0); adopted != 0) return adopted;
+      } else if (rc == MDB_READERS_FULL && !std::exchange(checked, true)) {
+        check_readers();
+      } else {
+        return rc;
+      }
+    }
+  }
+
+  // Frees the slots of readers that died, and with them the pages that they held.
+  void check_readers() {
+    int dead = 0;
+    mdb_reader_check(env.get(), &dead);
+  }
+
+  int put_all(const Batch& batch) {
+    MDB_txn* begun = nullptr;
+    if (const int rc = begin(begun); rc != 0) return rc;
+    Txn txn(begun);
+    const int rc = batch.for_each([&](const Batch::Put& put) { return put_one(begun, put); });
+    if (rc != 0) return rc;
+    return mdb_txn_commit(txn.release());
+  }
+
+  int put_one(MDB_txn* txn, const Batch::Put& put) {
+    const MDB_dbi table = tables[static_cast<size_t>(put.table)];
+    MDB_val key = to_val(put.key);
+    MDB_val value = to_val(put.value);
+    const int rc = mdb_put(txn, table, &key, &value, is_appended(put.table) ? MDB_APPEND : 0);
+    if (rc != MDB_KEYEXIST) return rc;
+    // A commit that failed at its very end may have been kept after all.
+    MDB_val kept{};
+    if (const int found = mdb_get(txn, table, &key, &kept); found != 0) return found;
+    return to_view(kept) == put.value ? 0 : MDB_CORRUPTED;
+  }
+
+  int grow() {
+    check_readers();
+    if (map >= largest_map) return MDB_MAP_FULL;
+    const int rc = mdb_env_set_mapsize(env.get(), map * 2);
+    if (rc == 0) {
+      map *= 2;
+    } else {
+      env.reset();  // it has lost its map; the next write opens it again
+    }
+    return rc;
+  }
+
+  // Pages at the end that were given back before they were ever written may leave the file shorter
+  // than its header says. Made whole here, so that one that was cut can be told from it.
+  void pad() {
+    MDB_envinfo info{};
+    MDB_stat stat_{};
+    int fd = -1;
+    struct stat file {};
+    mdb_env_info(env.get(), &info);
+    mdb_env_stat(env.get(), &stat_);
+    if (mdb_env_get_fd(env.get(), &fd) != 0 || fstat(fd, &file) != 0) return;
+    const auto whole = static_cast<off_t>((info.me_last_pgno + 1) * stat_.ms_psize);
+    // Should it fail, nothing is lost.
+    if (file.st_size < whole && ftruncate(fd, whole) != 0) errno = 0;
+  }
+
+  // LMDB reads by its map: past the file's end that would be a SIGBUS.
+  Result<void> check_whole() {
+    MDB_envinfo info{};
+    MDB_stat stat_{};
+    int fd = -1;
+    struct stat file {};
+    mdb_env_info(env.get(), &info);
+    mdb_env_stat(env.get(), &stat_);
+    if (mdb_env_get_fd(env.get(), &fd) != 0 || fstat(fd, &file) != 0)
+      return errno_error("cannot read %s", path.c_str());
+    const auto whole = static_cast<off_t>((info.me_last_pgno + 1) * stat_.ms_psize);
+    if (file.st_size >= whole) return {};
+    return error(Errc::tampered, "%s has been cut: %lld of %lld bytes are there", path.c_str(),
+                 static_cast<long long>(file.st_size), static_cast<long long>(whole));
+  }
+
+  void enlist() {
+    registered = identify(path);
+    if (registered) open_for_writing.push_back(*registered);
+  }
+
+  ~Impl() {
+    if (registered) std::erase(open_for_writing, *registered);
+  }
+};
+
+Environment::Environment(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Environment::~Environment() = default;
+
+Result<std::unique_ptr<Environment>> Environment::create(const std::string& path) {
+  // LMDB takes an empty file for a new one.
+  const Fd fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
+  if (!fd) return errno_error("cannot make %s", path.c_str());
+  auto made = open(path);
+  if (!made) {
+    unlink(path.c_str());
+    unlink(lock_of(path).c_str());
+  }
+  return made;
+}
+
+Result<std::unique_ptr<Environment>> Environment::open(const std::string& path) {
+  auto impl = std::make_unique<Impl>();
+  impl->path = path;
+  struct stat info {};
+  if (stat(path.c_str(), &info) != 0) return errno_error("cannot open %s", path.c_str());
+  if (is_open_for_writing(path))
+    return error(Errc::busy, "%s is open for writing already", path.c_str());
+  impl->map = first_map;
+  while (impl->map < static_cast<size_t>(info.st_size) * 2 && impl->map < largest_map)
+    impl->map *= 2;
+  if (auto opened = impl->open(); !opened) return opened.error();
+  impl->enlist();
+  return std::unique_ptr<Environment>(new Environment(std::move(impl)));
+}
+
+Result<std::unique_ptr<Environment>> Environment::open_to_read(const std::string& path) {
+  auto impl = std::make_unique<Impl>();
+  impl->path = path;
+  impl->flags = MDB_RDONLY;
+  struct stat info {};
+  if (stat(path.c_str(), &info) != 0) return errno_error("cannot open %s", path.c_str());
+  // LMDB takes an empty file for one that is not there yet.
+  if (!S_ISREG(info.st_mode) || info.st_size == 0)
+    return error(Errc::tampered, "%s is not a record of moat: it is empty, or not a file",
+                 path.c_str());
+  if (is_open_for_writing(path) || !can_lock(path)) impl->flags |= MDB_NOLOCK;
+  if (auto opened = impl->open(); !opened) return opened.error();
+  return std::unique_ptr<Environment>(new Environment(std::move(impl)));
+}
+
+Result<void> Environment::write(const Batch& batch) {
+  Impl& self = *impl_;
+  bool opened_again = false;
+  for (;;) {
+    if (!self.env) {
+      opened_again = true;
+      if (auto opened = self.open(); !opened) return opened;
+    }
+    int rc = self.put_all(batch);
+    if (rc == 0) break;
+    if (rc == MDB_MAP_FULL && (rc = self.grow()) == 0) continue;
+    if (rc == MDB_PANIC) {  // an earlier commit failed half-way: LMDB wants to start afresh
+      self.env.reset();
+      if (!opened_again) continue;
+    }
+    return lmdb_error(rc, "write to", self.path);
+  }
+  self.pad();
+  if (++self.commits % commits_between_reader_checks == 0) self.check_readers();
+  return {};
+}
+
+Result<void> Environment::read(const std::function<Result<void>(const Snapshot&)>& fn) {
+  MDB_txn* begun = nullptr;
+  if (const int rc = impl_->begin(begun); rc != 0) return lmdb_error(rc, "read", impl_->path);
+  const Txn txn(begun);
+  return fn(Snapshot(impl_->path, impl_->tables.data(), begun));
+}
+
+Result<std::optional<std::string_view>> Snapshot::get(Table table, std::string_view key) const {
+  MDB_val k = to_val(key);
+  MDB_val value{};
+  const int rc = mdb_get(txn_, tables_[static_cast<size_t>(table)], &k, &value);
+  if (rc == MDB_NOTFOUND) return std::optional<std::string_view>();
+  if (rc != 0) return lmdb_error(rc, "read", path_);
+  return std::optional<std::string_view>(to_view(value));
+}
+
+Result<void> Snapshot::scan(Table table, std::string_view from, const Visit& fn) const {
+  MDB_cursor* opened = nullptr;
+  int rc = mdb_cursor_open(txn_, tables_[static_cast<size_t>(table)], &opened);
+  if (rc != 0) return lmdb_error(rc, "read", path_);
+  const Cursor cursor(opened);
+  MDB_val key = to_val(from);
+  MDB_val value{};
+  rc = mdb_cursor_get(opened, &key, &value, from.empty() ? MDB_FIRST : MDB_SET_RANGE);
+  while (rc == 0 && fn(to_view(key), to_view(value)))
+    rc = mdb_cursor_get(opened, &key, &value, MDB_NEXT);
+  if (rc != 0 && rc != MDB_NOTFOUND) return lmdb_error(rc, "read", path_);
+  return {};
+}
+
+Result<uint64_t> Snapshot::count(Table table) const {
+  MDB_stat stat_{};
+  const int rc = mdb_stat(txn_, tables_[static_cast<size_t>(table)], &stat_);
+  if (rc != 0) return lmdb_error(rc, "read", path_);
+  return uint64_t{stat_.ms_entries};
+}
+
+}  // namespace moat::store

@@ -1,0 +1,66 @@
+// Environment: one LMDB file with the tables of schema.h. The only door to LMDB.
+//
+// Writing is all or nothing, one Batch at a time; reading is by short snapshots, so that no reader
+// keeps the writer from using pages again. Not to be carried across a fork.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "core/result.h"
+#include "store/batch.h"
+#include "store/schema.h"
+
+struct MDB_txn;
+
+namespace moat::store {
+
+// The newest commit at the moment it was taken. Views last as long as it does.
+class Snapshot {
+ public:
+  [[nodiscard]] Result<std::optional<std::string_view>> get(Table table,
+                                                            std::string_view key) const;
+  // In order of keys, from the first that is not before `from`, until `fn` returns false.
+  using Visit = std::function<bool(std::string_view key, std::string_view value)>;
+  [[nodiscard]] Result<void> scan(Table table, std::string_view from, const Visit& fn) const;
+  [[nodiscard]] Result<uint64_t> count(Table table) const;
+
+ private:
+  friend class Environment;
+  Snapshot(const std::string& path, const unsigned* tables, MDB_txn* txn)
+      : path_(path), tables_(tables), txn_(txn) {}
+  const std::string& path_;
+  const unsigned* tables_;
+  MDB_txn* txn_;
+};
+
+class Environment {
+ public:
+  // A new file, 0600. Errc::exists.
+  static Result<std::unique_ptr<Environment>> create(const std::string& path);
+  // One that is there, for writing: the caller knows that nobody else writes.
+  static Result<std::unique_ptr<Environment>> open(const std::string& path);
+  // For reading, at the side of a writer in this or another process. Where the directory cannot be
+  // written to (an archived copy), without LMDB's lock file: nothing else may then write to it.
+  static Result<std::unique_ptr<Environment>> open_to_read(const std::string& path);
+  ~Environment();
+  Environment(const Environment&) = delete;
+  Environment& operator=(const Environment&) = delete;
+
+  // On disk when it returns, or not there at all. Errc::full where the disk, a quota or the address
+  // space does not hold it; the same batch may then be tried again. Blocks.
+  Result<void> write(const Batch& batch);
+  Result<void> read(const std::function<Result<void>(const Snapshot&)>& fn);
+
+ private:
+  struct Impl;
+  explicit Environment(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace moat::store

@@ -1,0 +1,294 @@
+#include "store/record.h"
+
+#include <algorithm>
+#include <deque>
+#include <utility>
+
+#include "core/clock.h"
+#include "core/fd.h"
+#include "core/text.h"
+#include "store/batch.h"
+#include "store/environment.h"
+#include "store/evidence.h"
+#include "store/merkle.h"
+#include "store/note.h"
+
+namespace moat::store {
+namespace {
+
+constexpr size_t max_piece = 16 * 1024;
+constexpr size_t max_json = 1024 * 1024;
+constexpr size_t commit_from = 4 * 1024 * 1024;  // pending bytes
+constexpr size_t max_pending = 2 * commit_from;
+constexpr size_t max_name = 128;
+constexpr size_t max_unattested = 1024;  // exchanges that have no audit record yet
+
+bool is_word(std::string_view text, std::string_view besides) {
+  if (text.empty() || text.size() > max_name) return false;
+  for (const char c : text) {
+    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+    if (!plain && besides.find(c) == std::string_view::npos) return false;
+  }
+  return true;
+}
+
+std::string file_in(const std::string& directory, const char* name) {
+  return directory + "/" + name;
+}
+
+}  // namespace
+
+struct RecordWriter::Impl {
+  std::string directory;
+  std::string run_id;
+  const SigningKey* key = nullptr;
+  std::unique_ptr<Environment> environment;
+  Batch batch;
+  bool stuck = false;  // the last commit failed: the caller says when to try again
+
+  uint64_t output = 0;
+  uint64_t exchanges = 0;
+  uint64_t spans = 0;
+  uint64_t attested_output = 0;
+  OutputDigest output_digest;  // from attested_output on
+  uint64_t attested_exchanges = 0;
+  std::deque<Digest> exchange_digests;  // from attested_exchanges on
+
+  MerkleTree tree;
+  Digest previous{};  // SHA-256 of the last audit record's bytes
+  bool ended = false;
+  std::optional<TreeHead> last_head;
+  std::string checkpoint_text;  // to be written to its file once it is committed
+
+  Result<void> make_room(size_t puts, size_t bytes);
+  Result<void> admit(size_t puts, size_t bytes);
+  Result<uint64_t> add_audit(std::string_view type, int64_t time_ns, const Json& data);
+  Result<Json> with_evidence(std::string_view type, const Json& data) const;
+  void attested(std::string_view type);
+  Result<void> attest_all(int64_t time_ns);
+  Result<void> commit();
+};
+
+// Room for that many puts of keys up to 16 bytes, and values of `bytes` together.
+Result<void> RecordWriter::Impl::make_room(size_t puts, size_t bytes) {
+  const size_t more = puts * (Batch::head + 16) + bytes;
+  if (batch.bytes() + more > commit_from && !stuck && !batch.empty()) {
+    // A failure is told by the next commit(), or by Errc::full when no room is left at all.
+    (void)commit();
+  }
+  if (batch.bytes() + more > max_pending)
+    return error(Errc::full,
+                 "%s of the run's record wait to be written to %s: free some space there",
+                 human_bytes(batch.bytes()).c_str(), directory.c_str());
+  return {};
+}
+
+// The same for what "run.ended" is the last of.
+Result<void> RecordWriter::Impl::admit(size_t puts, size_t bytes) {
+  if (!ended) return make_room(puts, bytes);
+  return error(Errc::closed, "the record of run %s has ended: nothing can be added to it",
+               run_id.c_str());
+}
+
+Result<void> RecordWriter::Impl::commit() {
+  if (!batch.empty()) {
+    auto written = environment->write(batch);
+    stuck = !written;
+    if (!written) return written;
+    batch.clear();
+  }
+  if (!checkpoint_text.empty()) {
+    auto written =
+        write_file_atomically(file_in(directory, checkpoint_file), checkpoint_text, 0600);
+    stuck = !written;
+    if (!written) return written;
+    checkpoint_text.clear();
+  }
+  return {};
+}
+
+// A copy of `data` with the members that say what is attested.
+Result<Json> RecordWriter::Impl::with_evidence(std::string_view type, const Json& data) const {
+  Json copy = data.view().clone();
+  if (type == "output") {
+    if (attested_output == output)
+      return error(Errc::invalid, "no output waits for an audit record");
+    copy.set("from", attested_output)
+        .set("to", output - 1)
+        .set("sha256", hex(view(output_digest.digest())));
+  } else if (type == "exchange") {
+    if (exchange_digests.empty())
+      return error(Errc::invalid, "no exchange waits for an audit record");
+    copy.set("index", attested_exchanges).set("sha256", hex(view(exchange_digests.front())));
+  }
+  return copy;
+}
+
+void RecordWriter::Impl::attested(std::string_view type) {
+  if (type == "output") {
+    attested_output = output;
+    output_digest = OutputDigest();
+  } else if (type == "exchange") {
+    ++attested_exchanges;
+    exchange_digests.pop_front();
+  }
+}
+
+Result<uint64_t> RecordWriter::Impl::add_audit(std::string_view type, int64_t time_ns,
+                                               const Json& data) {
+  auto full_data = with_evidence(type, data);
+  if (!full_data) return full_data.error();
+  const uint64_t seq = tree.size();
+  Json record = Json::object();
+  record.set("data", std::move(*full_data))
+      .set("prev", hex(view(previous)))
+      .set("run", run_id)
+      .set("seq", seq)
+      .set("time", rfc3339(time_ns))
+      .set("type", type);
+  const std::string bytes = record.canonical();
+  if (bytes.size() > max_json)
+    return error(Errc::too_large, "an audit record of %zu bytes is too large", bytes.size());
+  // A leaf completes at most 64 subtrees.
+  if (auto room = admit(66, bytes.size() + 65 * sizeof(Digest)); !room) return room.error();
+
+  batch.put(Table::audit, key_of(seq), bytes);
+  tree.append(leaf_hash(bytes), [this](int level, uint64_t index, const Digest& hash) {
+    batch.put(Table::nodes, node_key(level, index), view(hash));
+  });
+  previous = sha256(bytes);
+  attested(type);
+  return seq;
+}
+
+Result<void> RecordWriter::Impl::attest_all(int64_t time_ns) {
+  while (!exchange_digests.empty()) {
+    if (auto seq = add_audit("exchange", time_ns, Json::object()); !seq) return seq.error();
+  }
+  if (attested_output == output) return {};
+  auto seq = add_audit("output", time_ns, Json::object());
+  return seq ? Result<void>() : seq.error();
+}
+
+RecordWriter::RecordWriter(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+RecordWriter::~RecordWriter() = default;
+
+Result<std::unique_ptr<RecordWriter>> RecordWriter::create(const std::string& directory,
+                                                           const std::string& run_id,
+                                                           const SigningKey& key) {
+  if (!is_word(run_id, "-_."))
+    return error(Errc::invalid, "'%s' cannot be the id of a run", printable(run_id).c_str());
+  auto impl = std::make_unique<Impl>();
+  impl->directory = directory;
+  impl->run_id = run_id;
+  impl->key = &key;
+  auto environment = Environment::create(file_in(directory, record_file));
+  if (!environment) return environment.error();
+  impl->environment = std::move(*environment);
+  impl->batch.put(Table::meta, format_name, std::to_string(record_format));
+  if (auto written = impl->commit(); !written) return written.error();
+  return std::unique_ptr<RecordWriter>(new RecordWriter(std::move(impl)));
+}
+
+Result<void> RecordWriter::amend_meta(const std::string& directory, std::string_view name,
+                                      const Json& value) {
+  if (!is_word(name, "-_.")) return error(Errc::invalid, "a meta name is not a word");
+  auto environment = Environment::open(file_in(directory, record_file));
+  if (!environment) return environment.error();
+  Batch batch;
+  batch.put(Table::meta, name, value.text());
+  return (*environment)->write(batch);
+}
+
+Result<void> RecordWriter::set_meta(std::string_view name, const Json& value) {
+  if (!is_word(name, "-_.") || name == format_name)
+    return error(Errc::invalid, "'%s' cannot be the name of a meta entry", printable(name).c_str());
+  const std::string text = value.text();
+  if (text.size() > max_json)
+    return error(Errc::too_large, "a meta entry of %zu bytes is too large", text.size());
+  if (auto room = impl_->make_room(1, name.size() + text.size()); !room) return room;
+  impl_->batch.put(Table::meta, name, text);
+  return {};
+}
+
+Result<void> RecordWriter::append_output(int stream, int64_t time_ns, std::string_view bytes) {
+  Impl& self = *impl_;
+  const size_t pieces = (bytes.size() + max_piece - 1) / max_piece;
+  if (auto room = self.admit(pieces, bytes.size() + pieces * 9); !room) return room;
+  for (; !bytes.empty(); bytes.remove_prefix(std::min(max_piece, bytes.size()))) {
+    const std::string value = output_value(time_ns, stream, bytes.substr(0, max_piece));
+    self.batch.put(Table::output, key_of(self.output++), value);
+    self.output_digest.add(value);
+  }
+  return {};
+}
+
+Result<void> RecordWriter::append_exchange(const Json& exchange) {
+  Impl& self = *impl_;
+  const std::string text = exchange.text();
+  if (text.size() > max_json)
+    return error(Errc::too_large, "an exchange of %zu bytes is too large to be kept", text.size());
+  if (self.exchange_digests.size() >= max_unattested)
+    return error(Errc::invalid, "%zu exchanges have no audit record yet", max_unattested);
+  if (auto room = self.admit(1, text.size()); !room) return room;
+  self.batch.put(Table::exchanges, key_of(self.exchanges++), text);
+  self.exchange_digests.push_back(sha256(text));
+  return {};
+}
+
+Result<void> RecordWriter::append_span(const Json& span) {
+  const std::string text = span.text();
+  if (text.size() > max_json)
+    return error(Errc::too_large, "a span of %zu bytes is too large to be kept", text.size());
+  if (auto room = impl_->make_room(1, text.size()); !room) return room;
+  impl_->batch.put(Table::spans, key_of(impl_->spans++), text);
+  return {};
+}
+
+Result<uint64_t> RecordWriter::append_audit(std::string_view type, int64_t time_ns,
+                                            const Json& data) {
+  Impl& self = *impl_;
+  if (!is_word(type, "-_."))
+    return error(Errc::invalid, "'%s' cannot be the type of an audit record",
+                 printable(type).c_str());
+  if (!data.view().is_object())
+    return error(Errc::invalid, "the data of an audit record must be an object");
+  const bool first = self.tree.size() == 0;
+  if (first != (type == "run.created"))
+    return error(Errc::invalid, first ? "the first audit record must be run.created"
+                                      : "only the first audit record can be run.created");
+  if (type == "run.ended") {
+    if (auto all = self.attest_all(time_ns); !all) return all.error();
+  }
+  auto seq = self.add_audit(type, time_ns, data);
+  if (seq && type == "run.ended") self.ended = true;
+  return seq;
+}
+
+Result<TreeHead> RecordWriter::checkpoint() {
+  Impl& self = *impl_;
+  const TreeHead head{self.tree.size(), self.tree.root()};
+  if (self.last_head && self.last_head->size == head.size) return head;
+  auto note = write_checkpoint({"moat.run/" + self.run_id, head}, *self.key);
+  if (!note) return note.error();
+  if (auto room = self.make_room(1, note->size()); !room) return room.error();
+  self.batch.put(Table::checkpoints, key_of(head.size), *note);
+  self.checkpoint_text = std::move(*note);
+  self.last_head = head;
+  return head;
+}
+
+uint64_t RecordWriter::audit_size() const {
+  return impl_->tree.size();
+}
+bool RecordWriter::dirty() const {
+  return !impl_->batch.empty() || !impl_->checkpoint_text.empty();
+}
+size_t RecordWriter::pending_bytes() const {
+  return impl_->batch.bytes();
+}
+Result<void> RecordWriter::commit() {
+  return impl_->commit();
+}
+
+}  // namespace moat::store
