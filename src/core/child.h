@@ -70,7 +70,7 @@ class CapturedCommand {
  public:
   using Done = std::function<void(Result<CommandOutput>)>;
   CapturedCommand(Loop& loop, std::vector<std::string> argv, Milliseconds limit, size_t max_output,
-          Done done);
+                  Done done);
   ~CapturedCommand();
 
  private:

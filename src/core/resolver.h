@@ -2,6 +2,7 @@
 // host; an address literal is its own answer.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -17,14 +18,21 @@ class Resolver {
  public:
   using Done = std::function<void(Result<std::vector<SocketAddress>>)>;
 
-  explicit Resolver(Loop& loop);
+  // Where the host's configuration is read from, afresh when there is something to ask.
+  struct Files {
+    std::string resolv_conf = "/etc/resolv.conf";
+    std::string hosts = "/etc/hosts";
+  };
+
+  explicit Resolver(Loop& loop) : Resolver(loop, Files{}) {}
+  Resolver(Loop& loop, Files files);
   ~Resolver();
   Resolver(const Resolver&) = delete;
   Resolver& operator=(const Resolver&) = delete;
 
-  // IPv4 and IPv6, in the order to be tried, each with `port` set. `done` is called once, from
-  // the loop. Errc::dns when the name does not exist or no server answers (the message says
-  // which). The returned handle cancels when it is destroyed before that. No search list is
+  // IPv4 and IPv6, in the order to be tried (IPv4 first), each with `port` set. `done` is called
+  // once, from the loop. Errc::dns when the name does not exist or no server answers (the message
+  // says which). The returned handle cancels when it is destroyed before that. No search list is
   // applied: `name` is absolute.
   class Query;
   [[nodiscard]] std::unique_ptr<Query> resolve(const std::string& name, uint16_t port, Done done);

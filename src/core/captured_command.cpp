@@ -83,8 +83,8 @@ struct CapturedCommand::Impl final : Stream::Handler {
   Timer deadline;
 };
 
-CapturedCommand::CapturedCommand(Loop& loop, std::vector<std::string> argv, Milliseconds limit, size_t max_output,
-                 Done done)
+CapturedCommand::CapturedCommand(Loop& loop, std::vector<std::string> argv, Milliseconds limit,
+                                 size_t max_output, Done done)
     : impl_(std::make_unique<Impl>(loop, std::move(argv), max_output, std::move(done))) {
   impl_->deadline.start(impl_->failure ? Milliseconds(0) : limit);
 }
