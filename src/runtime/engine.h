@@ -24,15 +24,15 @@ struct Mount {
 
 // All that an engine needs to know to make one sandbox. The engine obeys; policy is elsewhere.
 struct SandboxSpec {
-  std::string run_id;           // labels everything that the engine makes
-  std::string name;             // of the run, for people
-  std::string run_directory;    // host, 0700, ours: sockets and scratch files go there
-  std::string image;            // docker: a reference; bubblewrap: "host"
+  std::string run_id;                // labels everything that the engine makes
+  std::string name;                  // of the run, for people
+  std::string run_directory;         // host, 0700, ours: sockets and scratch files go there
+  std::string image;                 // docker: a reference; bubblewrap: "host"
   std::vector<std::string> command;  // empty: the image's own (docker); refused by bubblewrap
   std::vector<std::pair<std::string, std::string>> env;
   std::string workdir = "/workspace";
   std::vector<Mount> mounts;
-  uint32_t uid = 0;             // of the command, inside
+  uint32_t uid = 0;  // of the command, inside
   uint32_t gid = 0;
   std::string hostname = "moat";
   std::string ca_pem;           // to be trusted inside
@@ -96,6 +96,7 @@ class Sandbox {
   virtual void remove(std::function<void(Result<void>)> done) = 0;
 };
 
+// Outlives its sandboxes.
 class Engine {
  public:
   virtual ~Engine() = default;
@@ -114,12 +115,13 @@ class Engine {
 };
 
 struct EngineOptions {
-  std::string docker_host;   // "unix:///path"; empty: DOCKER_HOST, the context, the usual paths
-  std::string init_path;     // the moat-init binary on the host
+  std::string docker_host;  // "unix:///path"; empty: DOCKER_HOST, the context, the usual paths
+  std::string init_path;    // the moat-init binary on the host
 };
 
 // `name` is "docker", "bubblewrap", or "" to detect: docker when a socket of it is there, else
-// bubblewrap. No I/O beyond stat(2): ready() tells whether it works.
+// bubblewrap. No I/O beyond stat(2) and the docker client's own configuration: ready() tells
+// whether it works.
 Result<std::unique_ptr<Engine>> make_engine(Loop& loop, const std::string& name,
                                             const EngineOptions& options);
 
