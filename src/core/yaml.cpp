@@ -147,6 +147,7 @@ class Builder {
       if (!seen.insert(key.scalar).second)
         return fail(mark, "the key '" + printable(key.scalar.substr(0, 64)) + "' is there twice");
       out.key_lines.push_back(key.line);
+      out.key_columns.push_back(key.column);
       out.members.emplace_back(std::move(key.scalar), Yaml{});
       if (!next(event) || !node(event, out.members.back().second, depth)) return false;
     }
