@@ -20,15 +20,15 @@ namespace moat {
 struct FetchRequest {
   std::string method = "GET";
   std::string url;
-  std::string unix_socket;                                     // path; empty for TCP
+  std::string unix_socket;  // path; empty for TCP
   std::vector<std::pair<std::string, std::string>> headers;
-  Secret bearer;                                               // "Authorization: Bearer …"
+  Secret bearer;  // "Authorization: Bearer …"
   std::string body;
-  std::string ca_file;                                         // roots besides the system's
+  std::string ca_file;  // roots besides the system's
   // Sends HOST:PORT elsewhere without touching the name that is verified; from flags and config.
   std::map<std::string, std::string> connect_to;
-  Milliseconds limit{30'000};                                  // zero: none
-  size_t max_body = 4 * 1024 * 1024;                           // Errc::too_large past it
+  Milliseconds limit{30'000};         // zero: none
+  size_t max_body = 4 * 1024 * 1024;  // Errc::too_large past it
   // Where set, called with each piece of the body as it comes, and the response's body stays
   // empty; no max_body then.
   std::function<void(std::string_view)> on_body;

@@ -2,6 +2,7 @@
 
 #include <event2/event.h>
 
+#include <algorithm>
 #include <cassert>
 #include <cstdio>
 #include <cstdlib>
@@ -32,7 +33,6 @@ Loop::Loop() {
   base_ = event_base_new_with_config(config);
   event_config_free(config);
   if (base_ == nullptr) die("no event base");
-  if (event_base_priority_init(base_, 3) != 0) die("no priorities");
   wake_ = event_new(base_, -1, 0, wake_up, nullptr);
   if (wake_ == nullptr) die("out of memory");
 }
@@ -51,6 +51,7 @@ void Loop::run() {
   stopping_ = false;
   while (!stopping_) {
     event_base_loop(base_, EVLOOP_ONCE | EVLOOP_NO_EXIT_ON_EMPTY);
+    serve_the_later();
     run_deferred();
   }
 }
@@ -62,16 +63,30 @@ void Loop::stop() {
 }
 
 void Loop::turn(Milliseconds limit) {
-  bool over = false;
-  Timer deadline(*this, [&over] { over = true; });
+  Timer deadline(*this, [] {});
   deadline.start(limit);
   event_base_loop(base_, EVLOOP_ONCE);
+  serve_the_later();
   run_deferred();
 }
 
 void Loop::defer(std::function<void()> fn) {
   deferred_.push_back(std::move(fn));
   event_active(wake_, EV_TIMEOUT, 0);
+}
+
+// libevent's own priorities would poll again before they come to the second one, and so never come
+// to it while there is traffic.
+void Loop::serve_the_later() {
+  for (auto& list : later_) {
+    for (size_t i = 0; i < list.size(); ++i) {
+      if (list[i] == nullptr) continue;
+      Subscriber* next = std::exchange(list[i], nullptr);
+      next->queued_ = false;
+      next->serve();
+    }
+    list.clear();
+  }
 }
 
 void Loop::run_deferred() {
@@ -81,20 +96,39 @@ void Loop::run_deferred() {
   for (auto& fn : now) fn();
 }
 
+Subscriber::Subscriber(Loop& loop, Priority priority) : loop_(loop), priority_(priority) {
+  ++loop_.subscribers_;
+}
+
+Subscriber::~Subscriber() {
+  forget_ready();
+  --loop_.subscribers_;
+}
+
+void Subscriber::be_ready() {
+  if (priority_ == Priority::traffic) return serve();
+  if (queued_) return;
+  loop_.later_[static_cast<size_t>(priority_) - 1].push_back(this);
+  queued_ = true;
+}
+
+void Subscriber::forget_ready() {
+  if (!queued_) return;
+  auto& list = loop_.later_[static_cast<size_t>(priority_) - 1];
+  *std::find(list.begin(), list.end(), this) = nullptr;
+  queued_ = false;
+}
+
 Watch::Watch(Loop& loop, int fd, std::function<void(Ready)> fn, Priority priority)
-    : loop_(loop), fd_(fd), fn_(std::move(fn)) {
+    : Subscriber(loop, priority), fd_(fd), fn_(std::move(fn)) {
   reading_ = event_new(loop.base_, fd, EV_READ | EV_PERSIST, on_event, this);
   writing_ = event_new(loop.base_, fd, EV_WRITE | EV_PERSIST, on_event, this);
   if (reading_ == nullptr || writing_ == nullptr) die("out of memory");
-  event_priority_set(reading_, static_cast<int>(priority));
-  event_priority_set(writing_, static_cast<int>(priority));
-  ++loop_.subscribers_;
 }
 
 Watch::~Watch() {
   event_free(reading_);
   event_free(writing_);
-  --loop_.subscribers_;
 }
 
 void Watch::want(bool read, bool write) {
@@ -107,58 +141,72 @@ void Watch::want(bool read, bool write) {
 }
 
 void Watch::on_event(int /*fd*/, short what, void* self) noexcept {
+  auto* watch = static_cast<Watch*>(self);
+  if ((what & EV_READ) != 0) watch->ready_.read = true;
+  if ((what & EV_WRITE) != 0) watch->ready_.write = true;
+  watch->be_ready();
+}
+
+void Watch::serve() {
+  // What was ready may no longer be wanted, when somebody else was served in between.
+  const Ready ready{ready_.read && read_, ready_.write && write_};
+  ready_ = {};
+  if (!ready.read && !ready.write) return;
   // A copy, because the callback may destroy the Watch that holds the original. Our
   // callbacks capture a pointer or two, which std::function copies without allocating.
-  const auto fn = static_cast<Watch*>(self)->fn_;
-  fn({(what & EV_READ) != 0, (what & EV_WRITE) != 0});
+  const auto fn = fn_;
+  fn(ready);
 }
 
 Timer::Timer(Loop& loop, std::function<void()> fn, Priority priority)
-    : loop_(loop), fn_(std::move(fn)) {
+    : Subscriber(loop, priority), fn_(std::move(fn)) {
   event_ = event_new(loop.base_, -1, 0, on_event, this);
   if (event_ == nullptr) die("out of memory");
-  event_priority_set(event_, static_cast<int>(priority));
-  ++loop_.subscribers_;
 }
 
 Timer::~Timer() {
   event_free(event_);
-  --loop_.subscribers_;
 }
 
 void Timer::start(Milliseconds delay) {
+  forget_ready();
   const timeval tv = to_timeval(delay);
   running_ = event_add(event_, &tv) == 0;
 }
 
 void Timer::stop() {
+  forget_ready();
   event_del(event_);
   running_ = false;
 }
 
 void Timer::on_event(int /*fd*/, short /*what*/, void* self) noexcept {
-  auto* timer = static_cast<Timer*>(self);
-  timer->running_ = false;
-  const auto fn = timer->fn_;
+  static_cast<Timer*>(self)->be_ready();
+}
+
+void Timer::serve() {
+  running_ = false;
+  const auto fn = fn_;
   fn();
 }
 
 Signal::Signal(Loop& loop, int number, std::function<void()> fn)
-    : loop_(loop), fn_(std::move(fn)) {
+    : Subscriber(loop, Priority::control), fn_(std::move(fn)) {
   event_ = evsignal_new(loop.base_, number, on_event, this);
   if (event_ == nullptr) die("out of memory");
-  event_priority_set(event_, static_cast<int>(Priority::control));  // before it is added
   if (event_add(event_, nullptr) != 0) die("signals");
-  ++loop_.subscribers_;
 }
 
 Signal::~Signal() {
   event_free(event_);
-  --loop_.subscribers_;
 }
 
 void Signal::on_event(int /*fd*/, short /*what*/, void* self) noexcept {
-  const auto fn = static_cast<Signal*>(self)->fn_;
+  static_cast<Signal*>(self)->be_ready();
+}
+
+void Signal::serve() {
+  const auto fn = fn_;
   fn();
 }
 

@@ -7,6 +7,7 @@
 // Nothing here is safe to use from another thread; there is none.
 #pragma once
 
+#include <array>
 #include <chrono>
 #include <functional>
 #include <vector>
@@ -18,12 +19,15 @@ namespace moat {
 
 using Milliseconds = std::chrono::milliseconds;
 
-// Of the events that are ready in one turn, all of a lower number run first.
+// Of the events that are ready in one turn, all of a lower number run first; each turn serves all
+// of them, so that traffic which never ends starves nobody.
 enum class Priority : int {
   traffic = 0,     // bytes of the agent's, and of origins'
   control = 1,     // engines, children, signals: the default for timers and signals
   background = 2,  // what may wait for a quiet moment: commits to disk
 };
+
+class Subscriber;
 
 class Loop {
  public:
@@ -48,16 +52,43 @@ class Loop {
   [[nodiscard]] event_base* base() const { return base_; }
 
  private:
+  friend class Subscriber;
   friend class Watch;
   friend class Timer;
   friend class Signal;
+  void serve_the_later();
   void run_deferred();
 
   event_base* base_;
   event* wake_;  // made active by defer(), so that a turn never waits over deferred work
   std::vector<std::function<void()>> deferred_;
+  // Ready in this turn, but of a lower priority than traffic: [control], [background]. Who leaves
+  // the loop meanwhile leaves a nullptr.
+  std::array<std::vector<Subscriber*>, 2> later_;
   int subscribers_ = 0;
   bool stopping_ = false;
+};
+
+// What Watch, Timer and Signal share: being ready, and being served at one's priority.
+class Subscriber {
+ public:
+  Subscriber(const Subscriber&) = delete;  // libevent keeps the address
+  Subscriber& operator=(const Subscriber&) = delete;
+
+ protected:
+  Subscriber(Loop& loop, Priority priority);
+  virtual ~Subscriber();
+
+  virtual void serve() = 0;
+  void be_ready();  // serve() now, or at the end of the turn
+  void forget_ready();
+
+  Loop& loop_;
+
+ private:
+  friend class Loop;
+  Priority priority_;
+  bool queued_ = false;
 };
 
 // What a descriptor is ready for. An error or hang-up is reported as readable and writable:
@@ -67,13 +98,11 @@ struct Ready {
   bool write = false;
 };
 
-class Watch {
+class Watch final : private Subscriber {
  public:
   // Watches nothing until want() is called. Does not own `fd`: declare the Fd before the Watch.
   Watch(Loop& loop, int fd, std::function<void(Ready)> fn, Priority priority = Priority::traffic);
-  ~Watch();
-  Watch(const Watch&) = delete;  // libevent keeps the address
-  Watch& operator=(const Watch&) = delete;
+  ~Watch() override;
 
   // Level-triggered: called in each turn while the descriptor is ready for what is wanted.
   void want(bool read, bool write);
@@ -83,22 +112,21 @@ class Watch {
 
  private:
   static void on_event(int fd, short what, void* self) noexcept;
+  void serve() override;
 
-  Loop& loop_;
   int fd_;
   std::function<void(Ready)> fn_;
   event* reading_;
   event* writing_;
   bool read_ = false;
   bool write_ = false;
+  Ready ready_;
 };
 
-class Timer {
+class Timer final : private Subscriber {
  public:
   Timer(Loop& loop, std::function<void()> fn, Priority priority = Priority::control);
-  ~Timer();
-  Timer(const Timer&) = delete;
-  Timer& operator=(const Timer&) = delete;
+  ~Timer() override;
 
   // Once, `delay` from now on the monotonic clock; starting it again moves it.
   void start(Milliseconds delay);
@@ -107,24 +135,22 @@ class Timer {
 
  private:
   static void on_event(int fd, short what, void* self) noexcept;
+  void serve() override;
 
-  Loop& loop_;
   std::function<void()> fn_;
   event* event_;
   bool running_ = false;
 };
 
-class Signal {
+class Signal final : private Subscriber {
  public:
   Signal(Loop& loop, int number, std::function<void()> fn);
-  ~Signal();
-  Signal(const Signal&) = delete;
-  Signal& operator=(const Signal&) = delete;
+  ~Signal() override;
 
  private:
   static void on_event(int fd, short what, void* self) noexcept;
+  void serve() override;
 
-  Loop& loop_;
   std::function<void()> fn_;
   event* event_;
 };
