@@ -29,7 +29,7 @@ Result<void> check_keys(const Yaml* node, const std::string& name, const char* w
     std::string text = "unknown key '" + printable(key) + "'";
     if (const auto meant = nearest(key, known))
       text += ", did you mean '" + std::string(*meant) + "'?";
-    return wrong(name, node->key_lines[i], node->column, text);
+    return wrong(name, node->key_lines[i], node->key_columns[i], text);
   }
   return {};
 }

@@ -1,0 +1,176 @@
+#include "token_source.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <optional>
+#include <stdexcept>
+#include <string>
+
+#include "core/fd.h"
+#include "moat_test.h"
+
+using namespace moat;
+using moat::test::turn_until;
+
+namespace {
+
+struct SourceTest {
+  Loop loop;
+  std::string directory;
+  std::string old_path = getenv("PATH");
+  ProviderSite site{"*",
+                    {},
+                    {"MOAT_TEST_TOKEN_1", "MOAT_TEST_TOKEN_2"},
+                    {{"gh", "auth", "token", "--hostname", "{host}"}, {"second"}},
+                    "https://{host}/user"};
+  bool answered = false;
+  std::optional<FoundToken> found;
+
+  SourceTest() {
+    char name[] = "/tmp/moat-test-source-XXXXXX";
+    if (mkdtemp(name) == nullptr) throw std::runtime_error("mkdtemp");
+    directory = name;
+    setenv("PATH", (directory + ":/usr/bin:/bin").c_str(), 1);
+  }
+  ~SourceTest() {
+    setenv("PATH", old_path.c_str(), 1);
+    unsetenv("MOAT_TEST_TOKEN_1");
+    unsetenv("MOAT_TEST_TOKEN_2");
+    std::filesystem::remove_all(directory);
+  }
+
+  // A program of this name, found before any other.
+  void install(const std::string& name, const std::string& body) {
+    const auto ok =
+        write_file_atomically(directory + "/" + name, "#!/bin/sh\n" + body + "\n", 0755);
+    if (!ok) throw std::runtime_error(ok.error().message);
+  }
+  bool ask() {
+    const TokenCommands commands(loop, site, "ghe.example.com",
+                                 [this](std::optional<FoundToken> token) {
+                                   answered = true;
+                                   found = std::move(token);
+                                 });
+    return turn_until(loop, [this] { return answered; });
+  }
+  static Result<FoundToken> read(std::string_view bytes) {
+    auto ends = make_pipe();
+    if (!ends) return ends.error();
+    if (auto ok = write_all(ends->second.get(), bytes); !ok) return ok.error();
+    ends->second.reset();
+    return token_from_input(ends->first.get());
+  }
+};
+
+void a_token_on_input_loses_its_line_break_only(SourceTest&) {
+  for (const char* text : {"gho_abc", "gho_abc\n", "gho_abc\r\n", "  gho_abc \n\n"}) {
+    const auto got = SourceTest::read(text);
+    assert_true(got.has_value());
+    assert_true(got->token.equals("gho_abc"));
+    assert_string_equal(got->source.c_str(), "standard input");
+  }
+}
+
+void what_is_no_token_on_input_is_refused_and_not_repeated(SourceTest&) {
+  for (const std::string& text :
+       {std::string(), std::string("\n"), std::string("two words"), std::string("two\nlines"),
+        std::string("nul\0byte", 8), std::string("esc\x1b[2J"), std::string(9000, 'x'),
+        std::string(40000, 'x')}) {
+    const auto got = SourceTest::read(text);
+    assert_false(got.has_value());
+    const bool repeats = text.size() > 1 && got.error().message.find(text) != std::string::npos;
+    assert_false(repeats);
+  }
+}
+
+void a_terminal_is_refused_for_it_would_show_the_token(SourceTest&) {
+  const Fd terminal(posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC));
+  if (!terminal) return;  // no ptys here
+  const auto got = token_from_input(terminal.get());
+  assert_false(got.has_value());
+  const bool says_so = got.error().message.find("terminal") != std::string::npos;
+  assert_true(says_so);
+}
+
+void the_first_variable_that_is_set_wins(SourceTest& t) {
+  auto none = token_from_environment(t.site);
+  assert_true(none.has_value());
+  assert_false(none->has_value());
+  setenv("MOAT_TEST_TOKEN_2", "second", 1);
+  setenv("MOAT_TEST_TOKEN_1", "", 1);
+  auto second = token_from_environment(t.site);
+  assert_true(second.has_value() && second->has_value());
+  assert_true((*second)->token.equals("second"));
+  assert_string_equal((*second)->source.c_str(), "MOAT_TEST_TOKEN_2");
+  setenv("MOAT_TEST_TOKEN_1", "first\n", 1);
+  auto first = token_from_environment(t.site);
+  assert_true(first.has_value() && first->has_value());
+  assert_true((*first)->token.equals("first"));
+}
+
+void a_variable_that_holds_no_token_is_named_and_not_shown(SourceTest& t) {
+  setenv("MOAT_TEST_TOKEN_1", "not a token", 1);
+  const auto got = token_from_environment(t.site);
+  assert_false(got.has_value());
+  const bool named = got.error().message.find("MOAT_TEST_TOKEN_1") != std::string::npos;
+  assert_true(named);
+  const bool shown = got.error().message.find("not a token") != std::string::npos;
+  assert_false(shown);
+}
+
+void a_tool_is_asked_for_this_host(SourceTest& t) {
+  t.install("gh", "[ \"$*\" = 'auth token --hostname ghe.example.com' ] && echo gho_from_gh");
+  assert_true(t.ask());
+  assert_true(t.found.has_value());
+  assert_true(t.found->token.equals("gho_from_gh"));
+  assert_string_equal(t.found->source.c_str(), "gh auth token");
+}
+
+void a_tool_that_fails_is_passed_over(SourceTest& t) {
+  t.install("gh", "echo gho_of_a_failure; echo 'no login' >&2; exit 1");
+  t.install("second", "echo tok2");
+  assert_true(t.ask());
+  assert_true(t.found.has_value());
+  assert_true(t.found->token.equals("tok2"));
+  assert_string_equal(t.found->source.c_str(), "second");
+}
+
+void a_tool_that_talks_is_passed_over(SourceTest& t) {
+  t.install("gh", "echo 'You are not logged in to any host'");
+  assert_true(t.ask());
+  assert_false(t.found.has_value());
+}
+
+void a_tool_that_is_missing_is_passed_over(SourceTest& t) {
+  setenv("PATH", t.directory.c_str(), 1);
+  assert_true(t.ask());
+  assert_false(t.found.has_value());
+}
+
+void a_tool_that_floods_is_passed_over(SourceTest& t) {
+  t.install("gh", "head -c 300000 /dev/zero | tr '\\0' x");
+  assert_true(t.ask());
+  assert_false(t.found.has_value());
+}
+
+}  // namespace
+
+int main() {
+  const CMUnitTest tests[] = {
+      MOAT_TEST(SourceTest, a_token_on_input_loses_its_line_break_only),
+      MOAT_TEST(SourceTest, what_is_no_token_on_input_is_refused_and_not_repeated),
+      MOAT_TEST(SourceTest, a_terminal_is_refused_for_it_would_show_the_token),
+      MOAT_TEST(SourceTest, the_first_variable_that_is_set_wins),
+      MOAT_TEST(SourceTest, a_variable_that_holds_no_token_is_named_and_not_shown),
+      MOAT_TEST(SourceTest, a_tool_is_asked_for_this_host),
+      MOAT_TEST(SourceTest, a_tool_that_fails_is_passed_over),
+      MOAT_TEST(SourceTest, a_tool_that_talks_is_passed_over),
+      MOAT_TEST(SourceTest, a_tool_that_is_missing_is_passed_over),
+      MOAT_TEST(SourceTest, a_tool_that_floods_is_passed_over),
+  };
+  return cmocka_run_group_tests(tests, nullptr, nullptr);
+}
