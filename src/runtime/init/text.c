@@ -86,8 +86,10 @@ int make_directories(const char* path, bool last_too) {
     memcpy(part, path, i);
     part[i] = '\0';
     struct stat status;
-    if (mkdir(part, 0755) != 0 && (stat(part, &status) != 0 || !S_ISDIR(status.st_mode)))
-      return errno == EEXIST ? ENOTDIR : errno;
+    if (mkdir(part, 0755) == 0) continue;
+    int error = errno;
+    if (stat(part, &status) != 0 || !S_ISDIR(status.st_mode))
+      return error == EEXIST ? ENOTDIR : error;
   }
   return 0;
 }
