@@ -8,7 +8,7 @@
 namespace moat {
 namespace {
 
-std::string format_message(const char* format, va_list args) {
+[[gnu::format(printf, 1, 0)]] std::string format_message(const char* format, va_list args) {
   va_list again;
   va_copy(again, args);
   const int length = vsnprintf(nullptr, 0, format, args);
@@ -22,18 +22,26 @@ std::string format_message(const char* format, va_list args) {
 
 Errc errc_from_errno(int value) {
   switch (value) {
-    case ENOENT: return Errc::not_found;
-    case EEXIST: return Errc::exists;
+    case ENOENT:
+      return Errc::not_found;
+    case EEXIST:
+      return Errc::exists;
     case EACCES:
     case EPERM:
-    case EROFS: return Errc::denied;
+    case EROFS:
+      return Errc::denied;
     case ENOSPC:
-    case EDQUOT: return Errc::full;
-    case ECONNREFUSED: return Errc::refused;
-    case ETIMEDOUT: return Errc::timeout;
+    case EDQUOT:
+      return Errc::full;
+    case ECONNREFUSED:
+      return Errc::refused;
+    case ETIMEDOUT:
+      return Errc::timeout;
     case EPIPE:
-    case ECONNRESET: return Errc::closed;
-    default: return Errc::io;
+    case ECONNRESET:
+      return Errc::closed;
+    default:
+      return Errc::io;
   }
 }
 

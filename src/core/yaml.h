@@ -13,6 +13,15 @@ namespace moat {
 
 struct Yaml {
   enum class Kind { null, scalar, sequence, mapping };
+
+  // Not inline: a member here is a pair with a Yaml, which must be complete first.
+  Yaml();
+  Yaml(const Yaml&);
+  Yaml(Yaml&&) noexcept;
+  Yaml& operator=(const Yaml&);
+  Yaml& operator=(Yaml&&) noexcept;
+  ~Yaml();
+
   Kind kind = Kind::null;
   bool quoted = false;  // a scalar in quotes is text, whatever it looks like
   std::string scalar;
