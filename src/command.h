@@ -39,6 +39,8 @@ enum Exit { exit_ok = 0, exit_failed = 1, exit_usage = 2, exit_incomplete = 3, e
 
 const std::vector<Command>& commands();
 const Command* find_command(std::string_view name);
+// What to say of a command that is none, with a hint at what was meant.
+Error unknown_command(std::string_view name);
 
 class Arguments {
  public:

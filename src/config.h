@@ -5,6 +5,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -15,6 +16,8 @@
 namespace moat {
 
 class Arguments;
+class ConfigReader;
+struct Yaml;
 
 // A key of agent.yaml, for the reader, its errors, and the test that holds agent.yaml(5) to it.
 struct ConfigKey {
@@ -22,6 +25,8 @@ struct ConfigKey {
   const char* type;      // "string", "list", "map", "permissive | strict"
   const char* fallback;  // as text, or ""
   const char* summary;   // one sentence, without a period
+  // Reads its value; nullptr for a map whose keys are in the table themselves.
+  Result<void> (*read)(ConfigReader& reader, const Yaml& value);
 };
 const std::vector<ConfigKey>& config_keys();
 
@@ -54,8 +59,13 @@ struct Config {
 
 // Reads the workspace's agent.yaml where there is one, then lays the flags over it: flags win,
 // lists add. An error is one sentence with file:line:column, or the flag's name.
+//
+// The agent can write its own agent.yaml, so the file is believed only where it cannot reach past
+// the sandbox: what would open the host, add trust or send a name elsewhere is refused unless the
+// user says --trust-config. What holds moat's own secrets or an engine's socket is never mounted.
 Result<Config> load_config(const Arguments& arguments);
-// The pure part: `text` as agent.yaml called `name`, in a workspace.
+// The pure part: `text` as agent.yaml called `name`, in a workspace. Paths are made absolute, and
+// neither looked up nor judged.
 Result<Config> parse_config(const std::string& text, const std::string& name,
                             const std::string& workspace);
 
@@ -65,5 +75,13 @@ struct ImageChoice {
   std::vector<std::string> checks;  // bubblewrap: "node@20" must be what the host has
 };
 Result<ImageChoice> choose_image(const Config& config, const std::string& engine);
+
+// Does this host have each tool, such as "node@20", in that version, where a sandbox made of the
+// host's /usr sees it? Asks the tools themselves, on a loop of its own, for at most two seconds.
+Result<void> check_host_tools(const std::vector<std::string>& checks);
+// Does "20.11.1" serve who asked for "20" or "20.11"? Any version serves "".
+bool version_serves(std::string_view found, std::string_view wanted);
+// The first thing in what a program printed that looks like its version; "" where nothing does.
+std::string version_in(std::string_view output);
 
 }  // namespace moat

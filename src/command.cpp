@@ -1,0 +1,109 @@
+#include "command.h"
+
+#include "core/log.h"
+#include "core/text.h"
+
+namespace moat {
+namespace {
+
+// clang-format off
+const Option json_option = {"json", 0, nullptr, "Print JSON, for programs"};
+
+// In the order of the alphabet, which is the order of `moat help`.
+const std::vector<Command> table = {
+    {"audit", "[RUN]", "Verify what is on record of a run",
+     {{"key", 'k', "FILE", "Public key to trust instead of the one in $MOAT_HOME"},
+      json_option},
+     0, 1, false, cmd_audit},
+    {"grant", "PROVIDER", "Obtain, check and keep a credential",
+     {{"token-stdin", 0, nullptr, "Read the token from standard input"},
+      {"no-check", 0, nullptr, "Keep the token without trying it"},
+      {"host", 0, "HOST", "The service's own server, where it is not the public one"},
+      {"client-id", 0, "ID", "OAuth client for the device flow"},
+      {"device-url", 0, "URL", "Where the device flow asks for a code"},
+      {"token-url", 0, "URL", "Where the device flow asks for the token"},
+      {"check-url", 0, "URL", "What the token is tried on"},
+      {"upstream-ca", 0, "FILE", "Trust the roots in FILE (PEM) besides the system's"},
+      {"connect-to", 0, "HOST:PORT=ADDR:PORT", "Connect elsewhere for HOST:PORT", true},
+      json_option},
+     0, 1, false, cmd_grant},
+    {"help", "[COMMAND|config]", "Explain a command, or the keys of agent.yaml",
+     {}, 0, 1, false, cmd_help},
+    {"list", "", "List the runs on record, newest first",
+     {{"quiet", 'q', nullptr, "Print the ids only"},
+      json_option},
+     0, 0, false, cmd_list},
+    {"logs", "[RUN]", "Print the output of a run",
+     {{"follow", 'f', nullptr, "Go on until the run ends"},
+      {"tail", 'n', "COUNT", "Only the last COUNT lines"},
+      {"since", 0, "TIME", "Only what is newer: 10m, 1h30m, or 2026-01-31T12:00:00Z"},
+      {"stdout", 0, nullptr, "Only what went to standard output"},
+      {"stderr", 0, nullptr, "Only what went to standard error"},
+      {"timestamps", 't', nullptr, "Begin each line with its time"},
+      json_option},
+     0, 1, false, cmd_logs},
+    {"revoke", "CREDENTIAL...", "Forget stored credentials",
+     {json_option}, 1, -1, false, cmd_revoke},
+    {"run", "[WORKSPACE] [-- COMMAND...]", "Run a command in a sealed sandbox",
+     {{"grant", 'g', "NAME", "Put this credential on requests to its hosts", true},
+      {"env", 'e', "NAME[=VALUE]", "Set a variable; without VALUE, as it is here", true},
+      {"mount", 'm', "SOURCE:TARGET[:ro]", "Mount a file or directory of the host", true},
+      {"name", 'n', "NAME", "Call the run this"},
+      {"runtime", 0, "ENGINE", "docker or bubblewrap, instead of what is found"},
+      {"allow-host", 0, "HOST[:PORT][ local]",
+       "Let the policy pass HOST, which may be a private address if 'local' follows", true},
+      {"connect-to", 0, "HOST:PORT=ADDR:PORT",
+       "Connect elsewhere for HOST:PORT; the name that is verified stays HOST", true},
+      {"upstream-ca", 0, "FILE", "Trust the roots in FILE (PEM) besides the system's", true},
+      {"trust-config", 0, nullptr,
+       "Obey agent.yaml where it adds roots, redirections, local hosts or mounts"},
+      {"workdir", 'w', "DIRECTORY", "Start the command there, in the sandbox"},
+      {"detach", 'd', nullptr, "Print the run's id and leave it running"},
+      {"interactive", 'i', nullptr, "Pass on standard input"}},
+     0, 1, true, cmd_run},
+    {"stop", "RUN...", "End runs, and keep what is on record of them",
+     {{"time", 't', "SECONDS", "How long a run may take to end by itself (10)"}},
+     1, -1, false, cmd_stop},
+    {"trace", "[RUN]", "Show what a run did, and when",
+     {{"network", 0, nullptr, "The requests it made, instead of its stages"},
+      {"host", 0, "PATTERN", "Only requests to such hosts: *.example.com"},
+      {"refused", 0, nullptr, "Only requests that were refused"},
+      {"verbose", 'v', nullptr, "With headers, addresses and times"},
+      {"follow", 'f', nullptr, "Go on until the run ends"},
+      json_option},
+     0, 1, false, cmd_trace},
+    {"version", "", "Print the version",
+     {json_option}, 0, 0, false, cmd_version},
+};
+// clang-format on
+
+}  // namespace
+
+const std::vector<Command>& commands() {
+  return table;
+}
+
+const Command* find_command(std::string_view name) {
+  for (const Command& command : table) {
+    if (name == command.name) return &command;
+  }
+  return nullptr;
+}
+
+Error unknown_command(std::string_view name) {
+  std::vector<std::string_view> names;
+  for (const Command& command : table) names.emplace_back(command.name);
+  const std::string shown = printable(name.substr(0, 64));
+  if (const auto near = nearest(name, names))
+    return error(Errc::invalid, "there is no command '%s', did you mean '%s'?", shown.c_str(),
+                 std::string(*near).c_str());
+  return error(Errc::invalid, "there is no command '%s'; 'moat help' lists those there are",
+               shown.c_str());
+}
+
+int complain(const Error& error, int status) {
+  log(Level::error, "%s", error.message.c_str());
+  return status;
+}
+
+}  // namespace moat

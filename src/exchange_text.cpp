@@ -1,0 +1,105 @@
+#include "exchange_text.h"
+
+#include "core/clock.h"
+#include "core/text.h"
+#include "print.h"
+
+namespace moat {
+namespace {
+
+// "12:34:56.789", of a day that the run's creation tells; in UTC, as everything in the record.
+std::string time_of_day(int64_t ns) {
+  constexpr size_t from = 11;
+  constexpr size_t length = 12;
+  return rfc3339(ns).substr(from, length);
+}
+
+std::string joined(const Json::View& list) {
+  std::string text;
+  for (const auto& item : list.elements()) text += (text.empty() ? "" : " ") + item.string();
+  return printable(text);
+}
+
+std::string header_lines(const Json::View& headers, const char* arrow) {
+  std::string text;
+  for (const auto& pair : headers.elements())
+    text += format("    %s %s: %s\n", arrow, printable(pair[size_t{0}].string()).c_str(),
+                   printable(pair[size_t{1}].string()).c_str());
+  return text;
+}
+
+// "resolved 1.2 ms, connected 3.0 ms": since the start, what happened.
+std::string timings(const Json::View& exchange) {
+  struct Step {
+    const char* member;
+    const char* word;
+  };
+  std::string text;
+  for (const Step step :
+       {Step{"resolved_ns", "resolved"}, Step{"connected_ns", "connected"},
+        Step{"tls_ns", "secured"}, Step{"first_byte_ns", "answered"}, Step{"end_ns", "ended"}}) {
+    const int64_t ns = exchange[step.member].integer(-1);
+    if (ns < 0) continue;
+    text += (text.empty() ? "" : ", ") + std::string(step.word) + " " + human_duration(ns);
+  }
+  return text;
+}
+
+std::string refusal(const Json::View& exchange) {
+  const bool refused = exchange["refused"].boolean();
+  const std::string reason = printable(exchange["reason"].string());
+  if (!refused && reason.empty()) return "";
+  std::string text = (refused ? "  refused: " : "  failed: ") + reason;
+  const std::string rule = printable(exchange["rule"].string());
+  const std::string where = printable(exchange["rule_where"].string());
+  if (refused && !rule.empty()) text += " (" + rule + (where.empty() ? "" : " at " + where) + ")";
+  return text;
+}
+
+}  // namespace
+
+std::string exchange_url(const Json::View& exchange) {
+  const std::string scheme = exchange["scheme"].string();
+  const std::string host = exchange["host"].string();
+  const int64_t port = exchange["port"].integer();
+  const bool usual = (scheme == "https" && port == 443) || (scheme == "http" && port == 80);
+  std::string url = scheme + "://";
+  url += host.empty() ? exchange["wanted"].string()
+                      : (host.find(':') == std::string::npos ? host : "[" + host + "]");
+  if (!usual && !host.empty() && port != 0) url += format(":%d", static_cast<int>(port));
+  return printable(url + exchange["path"].string());
+}
+
+std::string exchange_line(const Json::View& exchange) {
+  const int64_t status = exchange["status"].integer();
+  const std::string method = printable(exchange["method"].string());
+  std::string text = time_of_day(exchange["start_ns"].integer());
+  text += status == 0 ? "    -" : format("  %3d", static_cast<int>(status));
+  text += "  " + (method.empty() ? "-" : method) + " " + exchange_url(exchange);
+  text += "  " + human_bytes(static_cast<uint64_t>(exchange["response_bytes"].integer()));
+  if (const int64_t end = exchange["end_ns"].integer(-1); end >= 0)
+    text += "  " + human_duration(end);
+  if (const std::string grants = joined(exchange["injected"]); !grants.empty())
+    text += "  [" + grants + "]";
+  return text + refusal(exchange);
+}
+
+std::string exchange_details(const Json::View& exchange) {
+  std::string text = format("    request %s, wanted %s, connected to %s\n",
+                            printable(exchange["request_id"].string()).c_str(),
+                            printable(exchange["wanted"].string()).c_str(),
+                            exchange["address"].string().empty()
+                                ? "nothing"
+                                : printable(exchange["address"].string()).c_str());
+  if (const std::string times = timings(exchange); !times.empty()) text += "    " + times + "\n";
+  if (const std::string stripped = joined(exchange["stripped"]); !stripped.empty())
+    text += "    removed from the request: " + stripped + "\n";
+  if (const int64_t scrubbed = exchange["scrubbed"].integer(); scrubbed > 0)
+    text +=
+        format("    secrets kept out of the response: %lld\n", static_cast<long long>(scrubbed));
+  text += header_lines(exchange["request_headers"], ">");
+  text += header_lines(exchange["response_headers"], "<");
+  return text;
+}
+
+}  // namespace moat

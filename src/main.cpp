@@ -1,0 +1,39 @@
+// moat: argv to a Command, its word to an exit status.
+#include <csignal>
+
+#include "command.h"
+#include "print.h"
+
+namespace {
+
+int say(const std::string& text) {
+  moat::Output out;
+  out.write(text);
+  return out.finish(moat::exit_ok);
+}
+
+int dispatch(const std::vector<std::string>& words) {
+  using namespace moat;
+  if (words.empty()) {
+    Output err(STDERR_FILENO);
+    err.write(general_usage());
+    return err.finish(exit_usage);
+  }
+  const std::string& name = words.front();
+  if (name == "--help" || name == "-h") return say(general_usage());
+  if (name == "--version" || name == "-V") return say("moat " MOAT_VERSION "\n");
+  const Command* command = find_command(name);
+  if (command == nullptr) return complain(unknown_command(name), exit_usage);
+  const auto arguments = Arguments::parse(*command, {words.begin() + 1, words.end()});
+  if (!arguments) return complain(arguments.error(), exit_usage);
+  if (arguments->has("help")) return say(usage(*command));
+  return command->run(*arguments);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  // A peer that is gone is an error of a write, never the end of the program.
+  (void)signal(SIGPIPE, SIG_IGN);
+  return dispatch({argv + (argc > 0 ? 1 : 0), argv + argc});
+}

@@ -1,0 +1,66 @@
+// What commands print: stdout as a thing that can fail, tables, paragraphs, times for people.
+#pragma once
+
+#include <unistd.h>
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/result.h"
+
+namespace moat {
+
+bool is_terminal(int fd);
+
+// The standard output of a command that reads. Buffers; a reader that has gone away (`| head`) ends
+// the program by SIGPIPE, as it does any program, and a full disk is an error.
+class Output {
+ public:
+  explicit Output(int fd = STDOUT_FILENO) : fd_(fd) {}
+  ~Output() { flush(); }
+  Output(const Output&) = delete;
+  Output& operator=(const Output&) = delete;
+
+  void write(std::string_view text);
+  void line(std::string_view text);
+  void flush();
+  [[nodiscard]] bool failed() const { return failed_; }
+  // At the end of a command: `status`, or, when not everything could be written, the complaint
+  // about that and exit_failed.
+  int finish(int status);
+
+ private:
+  int fd_;
+  std::string buffer_;
+  bool failed_ = false;
+  int errno_ = 0;
+};
+
+// Cells, made printable, in columns as wide as their widest; two spaces between.
+class Table {
+ public:
+  explicit Table(std::vector<std::string> titles);
+  void add(std::vector<std::string> cells);
+  [[nodiscard]] std::string text() const;
+
+ private:
+  std::vector<std::vector<std::string>> rows_;
+};
+
+// At most `width` columns, later lines indented; no newline at the end.
+std::string wrap(std::string_view text, size_t indent, size_t width);
+// At most `columns` characters, "…" where something was cut off.
+std::string shortened(std::string_view text, size_t columns);
+
+// "3.2 s", "450 ms", "80 µs".
+std::string human_duration(int64_t ns);
+// "3 minutes ago".
+std::string human_age(int64_t then_ns, int64_t now_ns);
+// "90", "10m", "1h30m", "2d" to nanoseconds.
+Result<int64_t> parse_duration(std::string_view text);
+// A duration back from `now_ns`, or a time of RFC 3339.
+Result<int64_t> parse_since(std::string_view text, int64_t now_ns);
+
+}  // namespace moat
