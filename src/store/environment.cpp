@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <lmdb.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -111,6 +112,13 @@ bool can_lock(const std::string& path) {
   const std::string lock = lock_of(path);
   return access(lock.c_str(), F_OK) == 0 ? access(lock.c_str(), R_OK | W_OK) == 0
                                          : access(directory.c_str(), W_OK | X_OK) == 0;
+}
+
+// Are fewer bytes left there than a batch of that size may take, with the pages around it?
+bool is_nearly_full(const std::string& path, size_t bytes) {
+  struct statvfs info {};
+  if (statvfs(path.c_str(), &info) != 0) return false;
+  return info.f_bavail * info.f_frsize < 2 * bytes + 256 * 1024;
 }
 
 }  // namespace
@@ -312,6 +320,8 @@ Result<void> Environment::write(const Batch& batch) {
       self.env.reset();
       if (!opened_again) continue;
     }
+    // LMDB says EIO where the disk took a part only.
+    if (rc == EIO && is_nearly_full(self.path, batch.bytes())) rc = ENOSPC;
     return lmdb_error(rc, "write to", self.path);
   }
   self.pad();
