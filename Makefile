@@ -1,0 +1,56 @@
+# A thin face for meson: what people type. BUILD=directory builds elsewhere; ARGS= goes to meson.
+BUILD ?= build
+ARGS ?=
+SETUP = ./contrib/setup/debian.sh
+MESON_SETUP = test -f "$(BUILD)/build.ninja" || meson setup $(ARGS) "$(BUILD)" >/dev/null
+
+.PHONY: all demo test install uninstall clean lint fuzz bench help
+
+all:
+	@$(SETUP) build
+	@$(MESON_SETUP)
+	@meson compile -C "$(BUILD)"
+
+# The main job, shown and checked, on the embedded engine.
+demo:
+	@$(SETUP) build run demo
+	@$(MESON_SETUP)
+	@meson compile -C "$(BUILD)" moat moat-init
+	@./contrib/demo/demo.sh "$(BUILD)"
+
+# Every test. As root, the Docker tests too, on an engine that is started for them.
+test:
+	@$(SETUP) build run test $$(test "$$(id -u)" -ne 0 || echo docker)
+	@$(MESON_SETUP)
+	@meson compile -C "$(BUILD)"
+	@./tests/run.sh "$(BUILD)"
+
+install: all
+	meson install -C "$(BUILD)" --no-rebuild
+
+uninstall:
+	ninja -C "$(BUILD)" uninstall
+
+lint:
+	@$(SETUP) build lint
+	@./tests/lint.sh
+
+# SECONDS_EACH= how long each target runs.
+SECONDS_EACH ?= 60
+fuzz:
+	@$(SETUP) build lint
+	@test -f build-fuzz/build.ninja || CC=clang CXX=clang++ meson setup -Dfuzz=true build-fuzz >/dev/null
+	@ninja -C build-fuzz fuzz-targets
+	@./tests/fuzz/run.sh build-fuzz $(SECONDS_EACH)
+
+bench:
+	@$(SETUP) build run test
+	@test -f build-release/build.ninja || meson setup --buildtype=release build-release >/dev/null
+	@ninja -C build-release
+	@./tests/bench/run.sh build-release
+
+clean:
+	rm -rf build build-*
+
+help:
+	@echo "make all | demo | test | install | uninstall | lint | fuzz | bench | clean"

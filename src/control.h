@@ -1,0 +1,51 @@
+// The control socket of a live run, runs/<id>/control.sock: one JSON line in, one JSON line out.
+// Its directory is 0700, so whoever can connect is the user.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/fd.h"
+#include "core/json.h"
+#include "core/loop.h"
+#include "core/result.h"
+
+namespace moat {
+
+class ControlServer {
+ public:
+  // Answers each request by what `serve` returns. At most 16 connections at once, one line of at
+  // most 4 KiB each.
+  using Serve = std::function<Json(const Json& request)>;
+  static Result<std::unique_ptr<ControlServer>> open(Loop& loop, const std::string& directory,
+                                                     Serve serve);
+  ~ControlServer();  // removes the socket
+  ControlServer(const ControlServer&) = delete;
+  ControlServer& operator=(const ControlServer&) = delete;
+
+ private:
+  class Client;
+  ControlServer(Loop& loop, std::string directory, Fd listener, Serve serve);
+  void accept_one();
+  void prune();
+
+  Loop& loop_;
+  std::string directory_;
+  Fd listener_;
+  Serve serve_;
+  Watch watch_;  // depends-on: listener_
+  Timer prune_;  // drops clients that have left, from the loop
+  std::vector<std::unique_ptr<Client>> clients_;
+};
+
+// Asks a live run, for at most five seconds. Blocks: for commands, which have nothing else to do.
+Result<Json> ask_run(const std::string& directory, const Json& request);
+
+// A unix socket at `directory`/`name`, whatever the length of the path: sun_path has 108 bytes, so
+// the kernel is given /proc/self/fd/N/name.
+Result<Fd> bind_unix_socket(const std::string& directory, const std::string& name);
+Result<Fd> connect_unix_socket(const std::string& directory, const std::string& name);
+
+}  // namespace moat

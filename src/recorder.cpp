@@ -1,0 +1,255 @@
+#include "recorder.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "core/text.h"
+
+namespace moat {
+namespace {
+
+// Long enough to gather a burst, short enough that `moat logs -f` feels live. Where commits are
+// slow (an SD card), it grows so that at most a tenth of the time is spent in them, up to the one
+// second that a power cut may cost.
+constexpr Milliseconds shortest_delay{50};
+constexpr Milliseconds longest_delay{1000};
+constexpr Milliseconds head_interval{5000};
+constexpr size_t longest_line = 16 * 1024;
+constexpr size_t longest_stretch = 256 * 1024;  // of output under one audit record
+
+Json list(const std::vector<std::string>& words) {
+  return Json(words);
+}
+
+}  // namespace
+
+Recorder::Recorder(Loop& loop, const Clock& clock, std::unique_ptr<store::RecordWriter> writer,
+                   std::function<void(const Error&)> on_broken)
+    : loop_(loop),
+      clock_(clock),
+      writer_(std::move(writer)),
+      on_broken_(std::move(on_broken)),
+      commit_timer_(
+          loop, [this] { (void)commit(); }, Priority::background),
+      head_timer_(
+          loop,
+          [this] {
+            if (broken_ || writer_->audit_size() == signed_size_) return;
+            const auto head = writer_->checkpoint();
+            if (head) signed_size_ = head->size;
+            check(head ? Result<void>() : Result<void>(head.error()));
+          },
+          Priority::background),
+      commit_delay_(shortest_delay) {}
+
+Recorder::~Recorder() = default;
+
+std::string Recorder::clean(std::string_view text) const {
+  return secrets_.empty() ? std::string(text) : proxy::scrub(secrets_, text);
+}
+
+Json Recorder::clean_headers(const proxy::Headers& headers) const {
+  Json all = Json::array();
+  for (const auto& header : headers) {
+    const bool redact =
+        std::find(redacted_.begin(), redacted_.end(), lower(header.name)) != redacted_.end();
+    Json pair = Json::array();
+    pair.add(clean(header.name));
+    pair.add(redact ? std::string("[redacted]") : clean(header.value));
+    all.add(std::move(pair));
+  }
+  return all;
+}
+
+Json Recorder::to_json(const proxy::Exchange& e) const {
+  Json json = Json::object();
+  json.set("request_id", e.request_id)
+      .set("start_ns", e.start_ns)
+      .set("wanted", e.wanted)
+      .set("scheme", e.scheme)
+      .set("host", clean(e.host))
+      .set("port", static_cast<int>(e.port))
+      .set("address", e.address)
+      .set("method", clean(e.method))
+      .set("path", clean(e.path))
+      .set("status", e.status)
+      .set("refused", e.refused)
+      .set("reason", clean(e.reason))
+      .set("rule", e.rule)
+      .set("rule_where", e.rule_where)
+      .set("injected", list(e.injected))
+      .set("stripped", list(e.stripped))
+      .set("scrubbed", e.scrubbed)
+      .set("request_bytes", e.request_bytes)
+      .set("response_bytes", e.response_bytes)
+      .set("client_version", e.client_version)
+      .set("origin_version", e.origin_version)
+      .set("reused", e.reused)
+      .set("complete", e.complete)
+      .set("resolved_ns", e.resolved_ns)
+      .set("connected_ns", e.connected_ns)
+      .set("tls_ns", e.tls_ns)
+      .set("first_byte_ns", e.first_byte_ns)
+      .set("end_ns", e.end_ns)
+      .set("request_headers", clean_headers(e.request_headers))
+      .set("response_headers", clean_headers(e.response_headers));
+  return json;
+}
+
+void Recorder::facts(const RunFacts& facts) {
+  if (broken_) return;
+  check(writer_->set_meta("run", facts.to_json()));
+}
+
+void Recorder::audit(std::string_view type, const Json& data) {
+  if (broken_) return;
+  // Records stand in the order in which things happened: the output before this event first.
+  if (type != "output") attest_output();
+  const auto seq = writer_->append_audit(type, clock_.wall_ns(), data);
+  check(seq ? Result<void>() : Result<void>(seq.error()));
+}
+
+void Recorder::keep_line(int stream, int64_t time_ns, std::string_view bytes) {
+  if (broken_) return;
+  const std::string kept = clean(bytes);
+  check(writer_->append_output(stream, time_ns, kept));
+  unattested_bytes_ += kept.size();
+  if (unattested_bytes_ >= longest_stretch) attest_output();
+}
+
+void Recorder::output(runtime::OutputStream stream, std::string_view bytes) {
+  const int number = static_cast<int>(stream);
+  Partial& partial = partial_[number == 1 ? 0 : 1];
+  const int64_t now = clock_.wall_ns();
+  while (!bytes.empty()) {
+    const size_t newline = bytes.find('\n');
+    const size_t room = longest_line - partial.bytes.size();
+    const size_t take =
+        std::min(room, newline == std::string_view::npos ? bytes.size() : newline + 1);
+    const bool whole = take == room || (newline != std::string_view::npos && take == newline + 1);
+    if (partial.bytes.empty()) partial.time_ns = now;
+    if (whole && partial.bytes.empty()) {
+      keep_line(number, now, bytes.substr(0, take));
+    } else {
+      partial.bytes.append(bytes.substr(0, take));
+      if (whole) {
+        keep_line(number, partial.time_ns, partial.bytes);
+        partial.bytes.clear();
+      }
+    }
+    bytes.remove_prefix(take);
+  }
+  schedule();
+}
+
+void Recorder::keep_partials() {
+  for (int i = 0; i < 2; ++i) {
+    if (partial_[i].bytes.empty()) continue;
+    const std::string bytes = std::move(partial_[i].bytes);
+    partial_[i].bytes.clear();
+    keep_line(i + 1, partial_[i].time_ns, bytes);
+  }
+}
+
+void Recorder::attest_output() {
+  if (broken_ || unattested_bytes_ == 0) return;
+  Json data = Json::object();
+  data.set("bytes", unattested_bytes_);
+  unattested_bytes_ = 0;
+  audit("output", data);
+}
+
+void Recorder::exchange(const proxy::Exchange& exchange) {
+  if (broken_) return;
+  const Json json = to_json(exchange);
+  check(writer_->append_exchange(json));
+  Json data = Json::object();
+  data.set("request_id", exchange.request_id)
+      .set("method", clean(exchange.method))
+      .set("scheme", exchange.scheme)
+      .set("host", clean(exchange.host))
+      .set("port", static_cast<int>(exchange.port))
+      .set("path", clean(exchange.path))
+      .set("status", exchange.status)
+      .set("refused", exchange.refused)
+      .set("reason", clean(exchange.reason))
+      .set("rule", exchange.rule)
+      .set("injected", list(exchange.injected))
+      .set("request_bytes", exchange.request_bytes)
+      .set("response_bytes", exchange.response_bytes);
+  audit("exchange", data);
+}
+
+void Recorder::dns(const proxy::DnsQuestion& question) {
+  Json data = Json::object();
+  data.set("name", clean(question.name))
+      .set("type", question.type)
+      .set("answer", question.answer)
+      .set("reason", question.reason);
+  audit("dns", data);
+}
+
+void Recorder::span(const std::string& name, int64_t start_ns, int64_t end_ns) {
+  if (broken_) return;
+  Json json = Json::object();
+  json.set("name", name).set("start_ns", start_ns).set("end_ns", end_ns);
+  check(writer_->append_span(json));
+}
+
+Result<void> Recorder::state() const {
+  if (broken_) return *broken_;
+  if (trouble_) return *trouble_;
+  return {};
+}
+
+void Recorder::check(const Result<void>& written) {
+  if (written) {
+    schedule();
+    return;
+  }
+  if (broken_) return;
+  broken_ = written.error().in("this run can no longer be recorded");
+  commit_timer_.stop();
+  head_timer_.stop();
+  loop_.defer([tell = on_broken_, error = *broken_] { tell(error); });
+}
+
+void Recorder::schedule() {
+  if (broken_) return;
+  if (!commit_timer_.running()) commit_timer_.start(commit_delay_);
+  if (!head_timer_.running()) head_timer_.start(head_interval);
+}
+
+Result<void> Recorder::commit() {
+  if (broken_) return *broken_;
+  commit_timer_.stop();
+  keep_partials();
+  attest_output();
+  if (broken_) return *broken_;
+  if (!writer_->dirty()) return {};
+  const int64_t before = clock_.monotonic_ns();
+  if (auto done = writer_->commit(); !done) {
+    // What could not be written is kept, in the bounded queue of the writer, and tried again; in
+    // the meantime the proxy refuses requests. When the queue is full, check() ends the run.
+    trouble_ = done.error().in("what happens cannot be recorded at the moment");
+    commit_timer_.start(longest_delay);
+    return *trouble_;
+  }
+  trouble_.reset();
+  const Milliseconds took{(clock_.monotonic_ns() - before) / 1'000'000};
+  commit_delay_ = std::clamp(took * 10, shortest_delay, longest_delay);
+  return {};
+}
+
+Result<store::TreeHead> Recorder::finish() {
+  if (auto done = commit(); !done) return done.error();
+  auto head = writer_->checkpoint();
+  if (!head) return head;
+  signed_size_ = head->size;
+  if (auto done = writer_->commit(); !done) return done.error();
+  commit_timer_.stop();
+  head_timer_.stop();
+  return head;
+}
+
+}  // namespace moat

@@ -1,0 +1,88 @@
+// Recorder: what happens in a run, written down. Turns events into log lines, exchanges, spans and
+// audit records, keeps secrets out of all of them, and commits them in groups when the loop has
+// served its traffic.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/clock.h"
+#include "core/json.h"
+#include "core/loop.h"
+#include "core/result.h"
+#include "proxy/observer.h"
+#include "proxy/scrubber.h"
+#include "runs.h"
+#include "runtime/engine.h"
+#include "store/record.h"
+
+namespace moat {
+
+class Recorder {
+ public:
+  // `writer` is of the run's own directory. `on_broken` is called once, from the loop, when
+  // writing has failed: nothing that happens after that is recorded, so nothing should happen.
+  Recorder(Loop& loop, const Clock& clock, std::unique_ptr<store::RecordWriter> writer,
+           std::function<void(const Error&)> on_broken);
+  ~Recorder();
+  Recorder(const Recorder&) = delete;
+  Recorder& operator=(const Recorder&) = delete;
+
+  // Never to be seen in the record: each occurrence, in any of its forms, becomes '*'.
+  void keep_out(std::string_view secret) { secrets_.add(secret); }
+  // Headers whose values are not kept, whatever they are. Lower case.
+  void redact_headers(std::vector<std::string> names) { redacted_ = std::move(names); }
+
+  void facts(const RunFacts& facts);
+  void audit(std::string_view type, const Json& data);
+  void output(runtime::OutputStream stream, std::string_view bytes);
+  void exchange(const proxy::Exchange& exchange);
+  void dns(const proxy::DnsQuestion& question);
+  // A stretch of the run's life, monotonic nanoseconds since the run was created.
+  void span(const std::string& name, int64_t start_ns, int64_t end_ns);
+
+  // Can what happens now be recorded?
+  [[nodiscard]] Result<void> state() const;
+  // At once, instead of when the loop is quiet.
+  Result<void> commit();
+  // The end: what is pending, then a signed head over all of it.
+  Result<store::TreeHead> finish();
+
+ private:
+  // The part of a line that has come; the rest may follow.
+  struct Partial {
+    std::string bytes;
+    int64_t time_ns = 0;
+  };
+  void keep_line(int stream, int64_t time_ns, std::string_view bytes);
+  void keep_partials();
+  void attest_output();
+  void check(const Result<void>& written);
+  void schedule();
+  [[nodiscard]] std::string clean(std::string_view text) const;
+  [[nodiscard]] Json clean_headers(const proxy::Headers& headers) const;
+  [[nodiscard]] Json to_json(const proxy::Exchange& exchange) const;
+
+  Loop& loop_;
+  const Clock& clock_;
+  std::unique_ptr<store::RecordWriter> writer_;
+  std::function<void(const Error&)> on_broken_;
+  proxy::ScrubPatterns secrets_;
+  std::vector<std::string> redacted_;
+  std::optional<Error> broken_;   // for good
+  std::optional<Error> trouble_;  // the last commit failed; it is tried again
+  Timer commit_timer_;
+  Timer head_timer_;
+  Milliseconds commit_delay_;
+  uint64_t signed_size_ = 0;
+  std::array<Partial, 2> partial_;  // stdout, stderr
+  uint64_t unattested_bytes_ = 0;   // of output that no audit record speaks of yet
+};
+
+}  // namespace moat

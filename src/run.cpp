@@ -1,0 +1,444 @@
+#include "run.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <csignal>
+#include <filesystem>
+#include <system_error>
+#include <utility>
+
+#include "core/log.h"
+#include "core/text.h"
+#include "store/vault.h"
+
+namespace moat {
+namespace {
+
+// Values of these are never kept, on top of the headers that providers know as credentials.
+const std::vector<std::string> private_headers = {"cookie", "set-cookie"};
+
+Json json_of(const runtime::SealProof& proof) {
+  Json json = Json::object();
+  for (const auto& [name, value] : proof) json.set(name, value);
+  return json;
+}
+
+proxy::Listener to_proxy(runtime::SandboxListener listener) {
+  using From = runtime::SandboxListener::Kind;
+  using To = proxy::Listener::Kind;
+  const To kind = listener.kind == From::tcp       ? To::tcp
+                  : listener.kind == From::dns_udp ? To::dns_udp
+                                                   : To::dns_tcp;
+  return {kind, listener.ipv6, listener.redirected, std::move(listener.fd)};
+}
+
+// A rule of the user's for a host says all that may be done there; what a grant brings along is
+// for hosts that the user has not spoken of.
+bool spoken_of(const proxy::Policy& policy, const std::string& host) {
+  return std::any_of(policy.hosts.begin(), policy.hosts.end(), [&host](const auto& rule) {
+    return rule.host == host || proxy::host_matches(rule.host, host);
+  });
+}
+
+// Names of hosts, containers and people's runs have different alphabets; this one suits a host.
+std::string host_name(const std::string& name) {
+  std::string host;
+  for (const char c : lower(name)) {
+    const bool fits = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-';
+    if (fits && host.size() < 63) host += c;
+  }
+  return host.empty() || host.front() == '-' ? "moat" : host;
+}
+
+}  // namespace
+
+Run::Run(Loop& loop, const Home& home, Config config, std::function<void()> on_started)
+    : loop_(loop),
+      config_(std::move(config)),
+      on_started_(std::move(on_started)),
+      grace_(loop, [this] { kill("the grace period is over"); }),
+      born_ns_(system_clock().monotonic_ns()) {
+  facts_.id = new_run_id();
+  facts_.name = config_.name;
+  facts_.state = "starting";
+  facts_.workspace = config_.workspace;
+  facts_.command = config_.command;
+  facts_.created_ns = system_clock().wall_ns();
+  facts_.pid = getpid();
+  for (const auto& grant : config_.grants) facts_.grants.push_back(grant.text);
+  directory_ = home.run(facts_.id);
+}
+
+Run::~Run() = default;
+
+Result<std::unique_ptr<Run>> Run::create(Loop& loop, const Home& home, const Config& config,
+                                         std::function<void()> on_started) {
+  std::unique_ptr<Run> run(new Run(loop, home, config, std::move(on_started)));
+  if (auto prepared = run->prepare(home); !prepared) {
+    run->forget();
+    return prepared.error();
+  }
+  return run;
+}
+
+Result<void> Run::prepare(const Home& home) {
+  auto moat_init = find_moat_init();
+  if (!moat_init) return moat_init.error();
+  auto engine = runtime::make_engine(loop_, config_.runtime, {"", *moat_init});
+  if (!engine) return engine.error();
+  engine_ = std::move(*engine);
+  facts_.engine = engine_->name();
+
+  auto image = choose_image(config_, facts_.engine);
+  if (!image) return image.error();
+  facts_.image = image->image;
+
+  auto grants = resolve_grants(home, config_.grants);
+  if (!grants) return grants.error();
+
+  if (auto opened = open_record(home); !opened) return opened;
+  recorder_->audit("run.created", created_data());
+  for (const auto& grant : *grants) {
+    recorder_->audit("secret.resolved",
+                     Json::object().set("grant", grant.name).set("source", grant.source).clone());
+    for (const auto& injection : grant.injections) {
+      recorder_->keep_out(injection.secret.reveal());
+    }
+  }
+
+  auto proxy = proxy::Proxy::create(loop_, proxy_settings(std::move(*grants)), *this);
+  if (!proxy) return proxy.error();
+  proxy_ = std::move(*proxy);
+
+  auto control = ControlServer::open(
+      loop_, directory_, [this](const Json& request) { return serve_control(request); });
+  if (!control) return control.error();
+  control_ = std::move(*control);
+  // On disk before an engine makes anything: whoever finds this directory after a crash knows
+  // which engine to ask for leftovers.
+  return recorder_->commit();
+}
+
+Result<void> Run::open_record(const Home& home) {
+  if (mkdir(home.runs().c_str(), 0700) != 0 && errno != EEXIST)
+    return errno_error("cannot make %s", home.runs().c_str());
+  if (mkdir(directory_.c_str(), 0700) != 0)
+    return errno_error("cannot make %s", directory_.c_str());
+  auto lock = lock_run(directory_);
+  if (!lock) return lock.error();
+  lock_ = std::move(*lock);
+  auto key = store::open_signing_key(home.root);
+  if (!key) return key.error();
+  key_.emplace(std::move(*key));
+  auto writer = store::RecordWriter::create(directory_, facts_.id, *key_);
+  if (!writer) return writer.error();
+  recorder_ = std::make_unique<Recorder>(loop_, system_clock(), std::move(*writer),
+                                         [this](const Error& error) {
+                                           failure_ = error;
+                                           kill("the record cannot be written");
+                                         });
+  auto redacted = private_headers;
+  for (const auto& name : credential_headers()) redacted.push_back(lower(name));
+  recorder_->redact_headers(std::move(redacted));
+  recorder_->facts(facts_);
+  return {};
+}
+
+Json Run::created_data() const {
+  Json env = Json::array();  // names only: values may be private
+  for (const auto& [name, value] : config_.env) env.add(name);
+  Json mounts = Json::array();
+  for (const auto& mount : config_.mounts)
+    mounts.add(mount.source + ":" + mount.target + (mount.read_only ? ":ro" : ""));
+  Json hosts = Json::array();
+  for (const auto& rule : config_.policy.hosts) {
+    Json lines = Json::array();
+    for (const auto& line : rule.lines) lines.add(line.text);
+    hosts.add(Json::object()
+                  .set("host", rule.text)
+                  .set("lines", std::move(lines))
+                  .set("local", rule.local)
+                  .set("where", rule.where)
+                  .clone());
+  }
+  Json connect_to = Json::object();
+  for (const auto& [from, to] : config_.connect_to) connect_to.set(from, to);
+  const bool strict = config_.policy.mode == proxy::Policy::Mode::strict;
+  Json json = Json::object();
+  json.set("moat", MOAT_VERSION)
+      .set("engine", facts_.engine)
+      .set("image", facts_.image)
+      .set("name", facts_.name)
+      .set("workspace", facts_.workspace)
+      .set("command", Json(facts_.command))
+      .set("grants", Json(facts_.grants))
+      .set("env", std::move(env))
+      .set("mounts", std::move(mounts))
+      .set("policy", strict ? "strict" : "permissive")
+      .set("hosts", std::move(hosts))
+      .set("connect_to", std::move(connect_to))
+      .set("upstream_ca", Json(config_.upstream_ca))
+      .set("uid", static_cast<int64_t>(getuid()));
+  return json;
+}
+
+proxy::Settings Run::proxy_settings(std::vector<GrantUse> grants) {
+  proxy::Settings settings;
+  settings.run_name = facts_.id;
+  settings.policy = config_.policy;
+  for (auto& grant : grants) {
+    for (auto& host : grant.hosts) {
+      if (!spoken_of(config_.policy, host.host)) settings.policy.hosts.push_back(std::move(host));
+    }
+    for (auto& injection : grant.injections) settings.injections.push_back(std::move(injection));
+  }
+  settings.credential_headers = credential_headers();
+  settings.connect_to = config_.connect_to;
+  settings.upstream_ca_files = config_.upstream_ca;
+  settings.change_hint =
+      config_.file.empty()
+          ? "run again with --allow-host HOST, or write network.rules into agent.yaml"
+          : "add it to network.rules in " + config_.file + ", or run with --allow-host HOST";
+  return settings;
+}
+
+runtime::SandboxSpec Run::sandbox_spec() const {
+  runtime::SandboxSpec spec;
+  spec.run_id = facts_.id;
+  spec.name = facts_.name;
+  spec.run_directory = directory_;
+  spec.image = facts_.image;
+  spec.command = config_.command;
+  spec.env = config_.env;
+  spec.workdir = config_.workdir;
+  spec.mounts.push_back({config_.workspace, "/workspace", config_.workspace_read_only});
+  spec.mounts.insert(spec.mounts.end(), config_.mounts.begin(), config_.mounts.end());
+  spec.uid = getuid();
+  spec.gid = getgid();
+  spec.hostname = host_name(facts_.name);
+  spec.ca_pem = proxy_->ca_pem();
+  spec.open_stdin = config_.interactive;
+  spec.ports = {80, 443};
+  for (const auto& rule : config_.policy.hosts) {
+    if (rule.port) spec.ports.push_back(*rule.port);
+  }
+  return spec;
+}
+
+int64_t Run::elapsed() const {
+  return system_clock().monotonic_ns() - born_ns_;
+}
+
+void Run::end_span(const char* name) {
+  const int64_t now = elapsed();
+  recorder_->span(name, span_from_ns_, now);
+  span_from_ns_ = now;
+}
+
+void Run::start() {
+  end_span("prepare");
+  engine_->ready([this](const Result<void>& ready) { on_engine_ready(ready); });
+}
+
+void Run::on_engine_ready(const Result<void>& ready) {
+  if (ended_) return;
+  if (!ready) return on_failed(ready.error(), 125);
+  end_span("engine.ready");
+  if (!config_.detach) {
+    out_.emplace(loop_, STDOUT_FILENO, static_cast<Outlet::Handler&>(*this));
+    err_.emplace(loop_, STDERR_FILENO, static_cast<Outlet::Handler&>(*this));
+  }
+  sandbox_ = engine_->create(sandbox_spec(), *this);
+  sandbox_->on_stdin_drained = [this] {
+    if (in_) in_->resume();
+  };
+}
+
+void Run::on_sealed(std::vector<runtime::SandboxListener> listeners,
+                    const runtime::SealProof& proof) {
+  sealed_ = true;
+  end_span("seal");
+  Json data = json_of(proof);
+  data.set("engine", facts_.engine).set("engine_version", engine_->version());
+  data.set("image_digest", engine_->image_digest());
+  recorder_->audit("seal.proved", data);
+  // The proof is on disk before anything of the agent's runs.
+  if (auto kept = recorder_->commit(); !kept) return on_failed(kept.error(), 125);
+  for (auto& listener : listeners) proxy_->listen(to_proxy(std::move(listener)));
+  sandbox_->go();
+}
+
+void Run::on_started() {
+  end_span("start");
+  facts_.state = "running";
+  facts_.started_ns = system_clock().wall_ns();
+  recorder_->facts(facts_);
+  recorder_->audit("command.started", Json::object().set("command", Json(facts_.command)).clone());
+  if (config_.interactive && !config_.detach)
+    in_.emplace(loop_, STDIN_FILENO, static_cast<Inlet::Handler&>(*this));
+  if (on_started_) on_started_();
+}
+
+void Run::on_output(runtime::OutputStream stream, std::string_view bytes) {
+  recorder_->output(stream, bytes);
+  auto& outlet = stream == runtime::OutputStream::out ? out_ : err_;
+  if (!outlet) return;
+  outlet->write(bytes);
+  if (outlet->full()) sandbox_->pause_output();
+}
+
+void Run::on_outlet_drained() {
+  if (ended_) return finish_when_flushed();
+  if (sandbox_ && !out_->full() && !err_->full()) sandbox_->resume_output();
+}
+
+void Run::on_outlet_broken() {
+  // As in a pipeline without moat in it: whoever writes to a pipe that nobody reads gets SIGPIPE.
+  if (ended_) return finish_when_flushed();
+  if (sandbox_) {
+    sandbox_->resume_output();
+    pass_signal(SIGPIPE);
+  }
+}
+
+bool Run::on_inlet(std::string_view bytes) {
+  return sandbox_ && sandbox_->write_stdin(bytes);
+}
+
+void Run::on_inlet_end() {
+  if (sandbox_) sandbox_->close_stdin();
+}
+
+Result<void> Run::recording() {
+  return recorder_->state();
+}
+
+void Run::on_exchange(const proxy::Exchange& exchange) {
+  recorder_->exchange(exchange);
+  for (const auto& label : exchange.injected) {
+    recorder_->audit("credential.used", Json::object()
+                                            .set("grant", label)
+                                            .set("host", exchange.host)
+                                            .set("request_id", exchange.request_id)
+                                            .clone());
+  }
+}
+
+void Run::on_dns(const proxy::DnsQuestion& question) {
+  recorder_->dns(question);
+}
+
+void Run::pass_signal(int number) {
+  if (ended_) return;
+  if (!sealed_ || !sandbox_)
+    return kill(format("signal %d before the command had started", number));
+  recorder_->audit("signal", Json::object().set("signal", number).clone());
+  sandbox_->signal(number);
+}
+
+void Run::stop(Milliseconds grace, const std::string& asked_by) {
+  if (ended_) return;
+  if (!sealed_ || !sandbox_) return kill(asked_by);
+  recorder_->audit("stop", Json::object().set("by", asked_by).clone());
+  sandbox_->signal(SIGTERM);
+  if (!grace_.running()) grace_.start(grace);
+}
+
+void Run::kill(const std::string& asked_by) {
+  if (ended_) return;
+  recorder_->audit("kill", Json::object().set("by", asked_by).clone());
+  if (!sealed_ && !failure_)
+    failure_ = error(Errc::refused, "stopped before the command had started: %s", asked_by.c_str());
+  // on_exit or on_failed follows. An engine that does not answer is not waited for twice.
+  if (sandbox_ && !killed_) {
+    killed_ = true;
+    sandbox_->kill();
+    return;
+  }
+  end(128 + SIGKILL, Json::object().set("reason", asked_by).clone());
+}
+
+Json Run::serve_control(const Json& request) {
+  const std::string what = request["op"].string();
+  if (what == "stop") {
+    const int64_t seconds = std::clamp<int64_t>(request["grace"].integer(10), 0, 3600);
+    stop(std::chrono::seconds(seconds), "moat stop");
+    return Json::object().set("ok", true).set("id", facts_.id).clone();
+  }
+  return Json::object().set("error", "unknown request '" + printable(what) + "'").clone();
+}
+
+void Run::on_exit(ExitStatus status) {
+  Json how = Json::object();
+  how.set("code", status.code).set("signal", status.signal);
+  end(status.shell(), how);
+}
+
+void Run::on_failed(const Error& error, int shell_status) {
+  if (ended_) return;
+  if (!failure_) failure_ = error;
+  Json how = Json::object();
+  how.set("reason", failure_->message);
+  end(shell_status, how);
+}
+
+void Run::end(int exit_status, const Json& how) {
+  if (ended_) return;
+  ended_ = true;
+  exit_status_ = exit_status;
+  grace_.stop();
+  in_.reset();
+  end_span("command");
+  proxy_.reset();  // tells of the exchanges that it cuts
+  facts_.state = "stopping";
+  facts_.exit_status = exit_status;
+  facts_.ended_ns = system_clock().wall_ns();
+  recorder_->facts(facts_);
+  Json data = how.clone();
+  data.set("status", exit_status);
+  recorder_->audit("run.ended", data);
+  if (auto head = recorder_->finish(); !head && !failure_) {
+    failure_ = head.error();
+    exit_status_ = 125;
+  }
+  remove_sandbox();
+}
+
+void Run::remove_sandbox() {
+  const auto done = [this](const Result<void>& removed) {
+    if (removed) {
+      facts_.state = "ended";
+    } else {
+      log(Level::warning, "%s; the next moat command tries again", removed.error().message.c_str());
+    }
+    recorder_->facts(facts_);
+    end_span("remove");
+    (void)recorder_->commit();
+    removed_ = true;
+    finish_when_flushed();
+  };
+  if (sandbox_) {
+    sandbox_->remove(done);
+  } else {
+    loop_.defer([done] { done({}); });
+  }
+}
+
+void Run::finish_when_flushed() {
+  if (!removed_) return;
+  if ((out_ && !out_->empty()) || (err_ && !err_->empty())) return;
+  control_.reset();
+  // A sandbox that was never sealed has no story; the error has been told on the terminal.
+  if (!sealed_) forget();
+  loop_.stop();
+}
+
+void Run::forget() {
+  recorder_.reset();
+  std::error_code ignored;
+  std::filesystem::remove_all(directory_, ignored);
+}
+
+}  // namespace moat

@@ -1,0 +1,117 @@
+// Run: one execution of a command in a sandbox, from its creation to its last audit record. Owns
+// the engine, the sandbox, the proxy and the recorder, and introduces them to each other.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "config.h"
+#include "control.h"
+#include "core/clock.h"
+#include "core/crypto.h"
+#include "core/fd.h"
+#include "core/loop.h"
+#include "core/result.h"
+#include "grant.h"
+#include "paths.h"
+#include "proxy/proxy.h"
+#include "recorder.h"
+#include "runs.h"
+#include "runtime/engine.h"
+#include "standard_streams.h"
+
+namespace moat {
+
+class Run : private runtime::SandboxObserver,
+            private proxy::Observer,
+            private Outlet::Handler,
+            private Inlet::Handler {
+ public:
+  // Everything that can be found wrong without an engine is found here, and then nothing is left
+  // behind. `on_started`: the command runs.
+  static Result<std::unique_ptr<Run>> create(Loop& loop, const Home& home, const Config& config,
+                                             std::function<void()> on_started);
+  ~Run() override;
+  Run(const Run&) = delete;
+  Run& operator=(const Run&) = delete;
+
+  // Calls loop.stop() when all is over: the command has ended, its record is signed, the engine
+  // has removed what it made.
+  void start();
+
+  // A signal of the user's, for the command.
+  void pass_signal(int number);
+  // SIGTERM to the command, SIGKILL to the whole sandbox `grace` later.
+  void stop(Milliseconds grace, const std::string& asked_by);
+  void kill(const std::string& asked_by);
+
+  [[nodiscard]] const std::string& id() const { return facts_.id; }
+  [[nodiscard]] int exit_status() const { return exit_status_; }
+  // Why moat itself failed, to be told to the user; the run's exit status is then moat's own.
+  [[nodiscard]] const std::optional<Error>& failure() const { return failure_; }
+
+ private:
+  Run(Loop& loop, const Home& home, Config config, std::function<void()> on_started);
+  Result<void> prepare(const Home& home);
+  Result<void> open_record(const Home& home);
+  proxy::Settings proxy_settings(std::vector<GrantUse> grants);
+  runtime::SandboxSpec sandbox_spec() const;
+  [[nodiscard]] Json created_data() const;
+  void on_engine_ready(const Result<void>& ready);
+  [[nodiscard]] int64_t elapsed() const;  // nanoseconds since the run was created
+  void end_span(const char* name);        // from the last end_span to now
+  Json serve_control(const Json& request);
+  void end(int exit_status, const Json& how);
+  void remove_sandbox();
+  void finish_when_flushed();
+  void forget();
+
+  // runtime::SandboxObserver
+  void on_sealed(std::vector<runtime::SandboxListener> listeners,
+                 const runtime::SealProof& proof) override;
+  void on_started() override;
+  void on_output(runtime::OutputStream stream, std::string_view bytes) override;
+  void on_exit(ExitStatus status) override;
+  void on_failed(const Error& error, int shell_status) override;
+
+  // proxy::Observer
+  Result<void> recording() override;
+  void on_exchange(const proxy::Exchange& exchange) override;
+  void on_dns(const proxy::DnsQuestion& question) override;
+
+  // our own standard streams
+  void on_outlet_drained() override;
+  void on_outlet_broken() override;
+  bool on_inlet(std::string_view bytes) override;
+  void on_inlet_end() override;
+
+  Loop& loop_;
+  Config config_;
+  std::function<void()> on_started_;
+  RunFacts facts_;
+  std::string directory_;
+  Fd lock_;
+  std::optional<SigningKey> key_;
+  std::unique_ptr<Recorder> recorder_;   // depends-on: key_, lock_
+  std::unique_ptr<proxy::Proxy> proxy_;  // depends-on: recorder_
+  std::unique_ptr<runtime::Engine> engine_;
+  std::unique_ptr<runtime::Sandbox> sandbox_;  // depends-on: engine_, proxy_, recorder_
+  std::unique_ptr<ControlServer> control_;
+  std::optional<Outlet> out_;
+  std::optional<Outlet> err_;
+  std::optional<Inlet> in_;
+  Timer grace_;
+  int64_t born_ns_ = 0;  // monotonic
+  int64_t span_from_ns_ = 0;
+  bool sealed_ = false;
+  bool killed_ = false;
+  bool ended_ = false;
+  bool removed_ = false;
+  int exit_status_ = 125;  // moat's own, until there is a better one
+  std::optional<Error> failure_;
+};
+
+}  // namespace moat

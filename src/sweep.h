@@ -1,0 +1,16 @@
+// What a supervisor that was killed has left behind, and nobody else's.
+#pragma once
+
+#include "core/loop.h"
+#include "core/result.h"
+#include "paths.h"
+
+namespace moat {
+
+// Finds every run whose supervisor is gone though the run had not ended, removes what it left in
+// its engine, marks it "lost", and says so on stderr, one line each. Turns the loop until that is
+// done, a few seconds at most; costs one flock(2) a run where there is nothing to do. What cannot
+// be removed now is tried again by the next command.
+Result<void> sweep(Loop& loop, const Home& home);
+
+}  // namespace moat
