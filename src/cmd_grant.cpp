@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "command.h"
+#include "config_reader.h"
 #include "core/clock.h"
 #include "core/fetch.h"
 #include "core/text.h"
@@ -41,15 +42,14 @@ Result<std::map<std::string, std::string>> read_connect_to(const Arguments& argu
   std::map<std::string, std::string> routes;
   for (const std::string& text : arguments.values("connect-to")) {
     const size_t equals = text.find('=');
-    const auto has_port = [](std::string_view end) {
-      const size_t colon = end.rfind(':');
-      return colon != end.npos && colon > 0 && parse_number(end.substr(colon + 1), 1, 65535);
-    };
-    if (equals == text.npos || !has_port(text.substr(0, equals)) ||
-        !has_port(text.substr(equals + 1)))
+    if (equals == text.npos)
       return error(Errc::invalid, "--connect-to: '%s' is not HOST:PORT=ADDR:PORT",
                    printable(text).c_str());
-    routes[lower(text.substr(0, equals))] = text.substr(equals + 1);
+    const auto from = parse_endpoint(std::string_view(text).substr(0, equals));
+    if (!from) return from.error().in("--connect-to");
+    const auto to = parse_endpoint(std::string_view(text).substr(equals + 1));
+    if (!to) return to.error().in("--connect-to");
+    routes[*from] = *to;
   }
   return routes;
 }
