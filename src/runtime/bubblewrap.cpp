@@ -113,7 +113,7 @@ Result<void> BubblewrapSandbox::start(const std::string& bwrap, const std::strin
   }
   if (!spec.open_stdin) pipes.in = {};
   const auto arguments = bubblewrap_arguments(spec, host_root(spec, look_at_host), init_path,
-                                              (*channel)->socket_path());
+                                              (*channel)->socket_path(), geteuid() == 0);
   return start_child(bwrap, arguments, std::move(pipes), (*channel)->token());
 }
 

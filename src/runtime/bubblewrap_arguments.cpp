@@ -8,6 +8,12 @@
 namespace moat::runtime {
 namespace {
 
+// Of /proc, what root may write without any capability, for the files' mode is all that the kernel
+// asks about: with core_pattern alone a sandbox of root's would run programs outside. bwrap covers
+// these only where access(2) says that they are writable, and of /proc/sys it does not.
+constexpr const char* writable_in_proc[] = {"sys", "sysrq-trigger", "irq",  "bus",
+                                            "fs",  "scsi",          "acpi", "mtrr"};
+
 constexpr size_t max_shown_words = 500;  // of bwrap's own, in an error of ours
 
 class Arguments {
@@ -56,7 +62,7 @@ long read_switch(const char* path) {
 
 BubblewrapArguments bubblewrap_arguments(const SandboxSpec& spec, const std::vector<RootStep>& root,
                                          const std::string& init_path,
-                                         const std::string& socket_path) {
+                                         const std::string& socket_path, bool privileged) {
   Arguments arguments;
   // With any other uid bwrap nests a second user namespace, and CAP_NET_ADMIN no longer reaches the
   // network namespace. moat-init gives the command its uid; CAP_SETFCAP lets it
@@ -70,6 +76,10 @@ BubblewrapArguments bubblewrap_arguments(const SandboxSpec& spec, const std::vec
 
   for (const auto& step : root) arguments.step(step);
   arguments.add("--proc", "/proc", "--dev", "/dev");
+  if (privileged) {
+    for (const char* name : writable_in_proc)
+      arguments.add("--ro-bind-try", format("/proc/%s", name), format("/proc/%s", name));
+  }
   for (const auto& mount : spec.mounts)
     arguments.add(mount.read_only ? "--ro-bind" : "--bind", mount.source, mount.target);
   // Last, so that nothing covers it.

@@ -24,10 +24,11 @@ struct BubblewrapArguments {
   static constexpr int first_file = 4;
 };
 
-// `socket_path` is moat-init's socket on the host.
+// `socket_path` is moat-init's socket on the host. `privileged`: we are the host's root, and so is,
+// to the kernel, whatever runs in the sandbox.
 BubblewrapArguments bubblewrap_arguments(const SandboxSpec& spec, const std::vector<RootStep>& root,
                                          const std::string& init_path,
-                                         const std::string& socket_path);
+                                         const std::string& socket_path, bool privileged);
 
 // "bubblewrap 0.8.0" to "0.8.0"; Errc::unsupported for one that lacks an option we use.
 Result<std::string> bubblewrap_version(std::string_view output);

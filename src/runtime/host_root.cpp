@@ -20,7 +20,7 @@ constexpr const char* beside_usr[] = {"/bin",   "/sbin",   "/lib",   "/lib32",
 // wherever it exists and says nothing of the machine, its users or its network. Not here, and why:
 // shadow, ssh, ssl/private (secrets); passwd, group, hosts, hostname, resolv.conf (made anew);
 // machine-id (tells this machine from others); gitconfig, npmrc, pip.conf, environment, profile
-// (people put tokens there).
+// (people put tokens there). Few directories, for a mount takes bwrap longer than a file does.
 constexpr const char* shown_of_etc[] = {
     "ld.so.cache",
     "ld.so.conf",
@@ -38,7 +38,6 @@ constexpr const char* shown_of_etc[] = {
     "magic",
     "services",
     "protocols",
-    "terminfo",
     "inputrc",
     "locale.alias",
     "locale.conf",
@@ -46,8 +45,6 @@ constexpr const char* shown_of_etc[] = {
     "ssl/openssl.cnf",
     "pki/tls/openssl.cnf",
     "crypto-policies",
-    "python3",
-    "perl",
 };
 
 bool is_below(const std::string& path, const char* directory) {
@@ -78,18 +75,23 @@ std::string resolve(const std::string& link, const std::string& target) {
   return path;
 }
 
-// A file of /etc: a link into /usr stays a link, anything else is shown read-only.
+// A link into /usr stays a link; one to elsewhere would show what nobody has chosen to show. A file
+// is copied and a directory mounted read-only.
 void show(std::vector<RootStep>& steps, const Host& host, const std::string& path) {
   const HostFile found = host(path);
-  if (found.kind == HostFile::Kind::missing || found.kind == HostFile::Kind::other) return;
-  if (found.kind == HostFile::Kind::link) {
-    if (is_below(resolve(path, found.target), "/usr/")) {
-      steps.push_back({Kind::link, path, found.target});
-    }
-    // A link to elsewhere would show what nobody has chosen to show.
-    return;
+  switch (found.kind) {
+    case HostFile::Kind::link:
+      if (is_below(resolve(path, found.target), "/usr/"))
+        steps.push_back({Kind::link, path, found.target});
+      return;
+    case HostFile::Kind::file:
+      return steps.push_back({Kind::copy, path, path, 0644});
+    case HostFile::Kind::directory:
+      return steps.push_back({Kind::bind, path, path});
+    case HostFile::Kind::missing:
+    case HostFile::Kind::other:
+      return;
   }
-  steps.push_back({Kind::bind, path, path});
 }
 
 // moat-init adds the run's CA to each bundle, so each is the sandbox's own copy; where the host's
@@ -128,7 +130,8 @@ HostFile look_at_host(const std::string& path) {
   struct stat found {};
   if (lstat(path.c_str(), &found) != 0) return {};
   if (S_ISDIR(found.st_mode)) return {HostFile::Kind::directory, {}};
-  if (S_ISREG(found.st_mode)) return {HostFile::Kind::file, {}};
+  if (S_ISREG(found.st_mode))
+    return {access(path.c_str(), R_OK) == 0 ? HostFile::Kind::file : HostFile::Kind::other, {}};
   if (!S_ISLNK(found.st_mode)) return {HostFile::Kind::other, {}};
   char target[PATH_MAX];
   const ssize_t size = readlink(path.c_str(), target, sizeof target);

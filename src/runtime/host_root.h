@@ -12,7 +12,8 @@
 
 namespace moat::runtime {
 
-// A path of the host, as lstat(2) and readlink(2) have it; tests give hosts of their own.
+// A path of the host, as lstat(2) and readlink(2) have it; a file that we may not read is `other`.
+// Tests give hosts of their own.
 struct HostFile {
   enum class Kind { missing, directory, file, link, other };
   Kind kind = Kind::missing;
