@@ -28,10 +28,11 @@ constexpr std::string_view suffix = ".enc";
 // What a file may be called: one word that cannot leave its directory or hide in it.
 bool is_name(std::string_view name) {
   if (name.empty() || name.size() > max_name) return false;
-  for (const char c : name) {
+  for (size_t i = 0; i < name.size(); ++i) {
+    const char c = name[i];
     const bool plain = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
     const bool inner = c == '-' || c == '_' || c == '.' || c == ':';
-    if (!plain && (!inner || &c == name.data())) return false;
+    if (!plain && (!inner || i == 0)) return false;
   }
   return true;
 }

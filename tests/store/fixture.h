@@ -92,7 +92,7 @@ struct RecordTest {
     need(writer->checkpoint());
     need(writer->commit());
   }
-  // A whole small run: nine records, two checkpoints, the writer closed.
+  // A whole small run: eight records, two checkpoints, the writer closed.
   void whole_run() {
     begin();
     line("first line\n");
