@@ -369,7 +369,7 @@ Json Json::clone() const {
   return view().clone();
 }
 
-Json& Json::set(std::string_view key, Json value) {
+Json& Json::set(std::string_view key, Json value) & {
   assert(cJSON_IsObject(node_.get()));
   const std::string name = clean(key);
   if (!value.node_) value = Json();
@@ -381,7 +381,7 @@ Json& Json::set(std::string_view key, Json value) {
   return *this;
 }
 
-Json& Json::add(Json value) {
+Json& Json::add(Json value) & {
   assert(cJSON_IsArray(node_.get()));
   if (!value.node_) value = Json();
   cJSON_AddItemToArray(node_.get(), value.node_.release());

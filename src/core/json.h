@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "core/handle.h"
@@ -46,8 +47,10 @@ class Json {
   [[nodiscard]] Json clone() const;
 
   // Building. Bytes that are not UTF-8, and U+0000, are replaced by U+FFFD.
-  Json& set(std::string_view key, Json value);  // object; replaces; returns *this
-  Json& add(Json value);                        // array; returns *this
+  Json& set(std::string_view key, Json value) &;  // object; replaces; returns *this
+  Json& add(Json value) &;                        // array; returns *this
+  Json&& set(std::string_view key, Json value) && { return std::move(set(key, std::move(value))); }
+  Json&& add(Json value) && { return std::move(add(std::move(value))); }
 
   // Reading: a view that lives as long as this tree.
   class View {
