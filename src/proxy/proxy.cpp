@@ -1,0 +1,165 @@
+#include "proxy/proxy.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+#include <cerrno>
+#include <cstring>
+#include <list>
+#include <utility>
+
+#include "core/clock.h"
+#include "proxy/dns_listener.h"
+#include "proxy/name_service.h"
+#include "proxy/name_table.h"
+#include "proxy/relay.h"
+#include "proxy/session.h"
+#include "proxy/tls.h"
+#include "proxy/upstream.h"
+
+namespace moat::proxy {
+namespace {
+
+constexpr int original_destination = 80;  // SO_ORIGINAL_DST and IP6T_SO_ORIGINAL_DST
+constexpr int most_in_a_turn = 32;
+constexpr Milliseconds without_descriptors{100};
+
+SocketAddress wanted_address(int fd, bool redirected) {
+  sockaddr_storage own{};
+  socklen_t size = sizeof own;
+  if (getsockname(fd, reinterpret_cast<sockaddr*>(&own), &size) != 0) return {};
+  if (redirected) {
+    sockaddr_storage original{};
+    socklen_t original_size = sizeof original;
+    const bool six = own.ss_family == AF_INET6;
+    if (getsockopt(fd, six ? IPPROTO_IPV6 : IPPROTO_IP, original_destination, &original,
+                   &original_size) == 0) {
+      return SocketAddress::from(reinterpret_cast<const sockaddr*>(&original), original_size);
+    }
+  }
+  return SocketAddress::from(reinterpret_cast<const sockaddr*>(&own), size);
+}
+
+}  // namespace
+
+struct Proxy::Impl {
+  struct Accepting {
+    Accepting(Impl& impl, Listener listener)
+        : ipv6(listener.ipv6),
+          redirected(listener.redirected),
+          fd(std::move(listener.fd)),
+          watch(impl.loop, fd.get(), [this, &impl](Ready) { impl.accept_some(*this); }) {}
+    bool ipv6;
+    bool redirected;
+    Fd fd;
+    Watch watch;
+  };
+
+  Impl(Loop& loop_, Settings settings_, Observer& observer, std::unique_ptr<Ca> ca_)
+      : loop(loop_),
+        settings(std::move(settings_)),
+        ca(std::move(ca_)),
+        trust(settings.upstream_ca_files),
+        tls(*ca, trust),
+        injector(std::move(settings.injections), settings.credential_headers),
+        name_service(settings.policy, names, observer, system_clock()),
+        resolver(loop),
+        upstream(loop, settings, tls, system_clock(),
+                 [this](const std::string& name, uint16_t port, Resolver::Done done) {
+                   return resolver.resolve(name, port, std::move(done));
+                 }),
+        world{loop, settings, observer, system_clock(), injector, upstream, names, tls},
+        retry(loop, [this] { update_wants(); }) {}
+
+  void accept_some(Accepting& from) {
+    for (int i = 0; i < most_in_a_turn; i++) {
+      if (sessions.size() >= settings.limits.connections) return update_wants();
+      Fd fd(accept4(from.fd.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+      if (!fd) {
+        if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+          // More would only be said again at once: the backlog waits until some are closed.
+          retry.start(without_descriptors);
+          update_wants();
+        }
+        return;
+      }
+      serve(std::move(fd), from.redirected);
+    }
+  }
+
+  void serve(Fd fd, bool redirected) {
+    const int on = 1;
+    setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    const SocketAddress wanted = wanted_address(fd.get(), redirected);
+    const auto place = sessions.emplace(sessions.end());
+    *place = std::make_unique<Session>(world, std::move(fd), wanted, [this, place] {
+      sessions.erase(place);
+      update_wants();
+    });
+  }
+
+  void update_wants() {
+    const bool room = sessions.size() < settings.limits.connections && !retry.running();
+    for (const auto& accepting : listeners) accepting->watch.want(room, false);
+  }
+
+  Loop& loop;
+  Settings settings;
+  std::unique_ptr<Ca> ca;
+  TrustStore trust;
+  TlsContext tls;
+  Injector injector;
+  NameTable names;
+  NameService name_service;
+  Resolver resolver;
+  Upstream upstream;
+  World world;
+  std::list<std::unique_ptr<Session>> sessions;
+  std::list<std::unique_ptr<Accepting>> listeners;
+  std::list<std::unique_ptr<DnsListener>> dns;
+  Timer retry;
+};
+
+Proxy::Proxy(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Proxy::~Proxy() = default;
+
+Result<std::unique_ptr<Proxy>> Proxy::create(Loop& loop, Settings settings, Observer& observer) {
+  auto ca = Ca::create(settings.run_name);
+  if (!ca) return ca.error();
+  auto impl = std::make_unique<Impl>(loop, std::move(settings), observer, std::move(*ca));
+  return std::unique_ptr<Proxy>(new Proxy(std::move(impl)));
+}
+
+const std::string& Proxy::ca_pem() const {
+  return impl_->ca->pem();
+}
+
+void Proxy::listen(Listener listener) {
+  switch (listener.kind) {
+    case Listener::Kind::dns_udp:
+      impl_->dns.push_back(
+          make_dns_udp(impl_->loop, std::move(listener.fd), listener.ipv6, impl_->name_service));
+      return;
+    case Listener::Kind::dns_tcp:
+      impl_->dns.push_back(make_dns_tcp(impl_->loop, std::move(listener.fd), impl_->name_service));
+      return;
+    case Listener::Kind::tcp:
+      break;
+  }
+  if (listener.ipv6) impl_->name_service.set_ipv6(true);
+  (void)set_non_blocking(listener.fd.get());
+  impl_->listeners.push_back(std::make_unique<Impl::Accepting>(*impl_, std::move(listener)));
+  impl_->update_wants();
+}
+
+void Proxy::stop_listening() {
+  impl_->listeners.clear();
+  impl_->dns.clear();
+}
+
+size_t Proxy::connections() const {
+  return impl_->sessions.size();
+}
+
+}  // namespace moat::proxy

@@ -1,0 +1,34 @@
+// Refusal: a response of moat's own, the same wherever it happens, that says why and what to do.
+#pragma once
+
+#include <string>
+
+#include "core/result.h"
+#include "proxy/http.h"
+
+namespace moat::proxy {
+
+struct Refusal {
+  int status = 403;    // never 407, which makes clients send credentials again
+  bool ours = true;    // moat's decision; false for a fault of the origin's
+  std::string reason;  // one plain sentence
+  std::string rule;    // that decided, and where it stands; may be empty
+  std::string where;
+};
+
+// What a failed connection to an origin is told as: 403, 502 or 504.
+Refusal refusal_for(const Error& failure);
+// What unreadable bytes of the agent's are told as: 400, 413, 414 or 431.
+Refusal refusal_for_syntax(const Error& failure);
+
+struct RefusalMessage {
+  ResponseHead head;  // with its Content-Length
+  std::string body;   // JSON; "" in answer to HEAD
+};
+// `change_hint`: how the user can change what refused, "" for none.
+RefusalMessage render(const Refusal& refusal, const std::string& request_id,
+                      const std::string& change_hint, bool to_head);
+
+const char* reason_phrase(int status);
+
+}  // namespace moat::proxy

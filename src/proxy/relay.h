@@ -1,0 +1,121 @@
+// Relay: one exchange in progress, from the head of the request to its record. Decides whether it
+// may pass, puts the credential on it, moves the bodies, keeps secrets out of the answer. Knows
+// neither sockets nor the version of HTTP on either side.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "core/clock.h"
+#include "proxy/injection.h"
+#include "proxy/name_table.h"
+#include "proxy/observer.h"
+#include "proxy/proxy.h"
+#include "proxy/refusal.h"
+#include "proxy/scrubber.h"
+#include "proxy/sides.h"
+#include "proxy/upstream.h"
+
+namespace moat::proxy {
+
+// What the exchanges of a run share.
+struct World {
+  Loop& loop;
+  const Settings& settings;
+  Observer& observer;
+  const Clock& clock;
+  const Injector& injector;
+  Upstream& upstream;
+  NameTable& names;
+  TlsContext& tls;
+};
+
+// What a connection of the agent's says about where its requests go.
+struct Anchor {
+  std::string wanted;  // the address that the program connected to
+  std::string scheme;  // "http", "https"
+  std::string host;    // of the DNS answer, the CONNECT target, the SNI; or an address literal
+  uint16_t port = 0;
+  bool open = false;       // host is a literal, and the first Host may name a host instead
+  bool tunnelled = false;  // within a CONNECT
+  std::string mismatch;    // why its names contradict each other already, or ""
+};
+
+class Relay final : private OriginSide::Handler {
+ public:
+  // The anchor may be settled by the first request, if it is open.
+  Relay(World& world, AgentSide& agent, Anchor& anchor, std::string client_version);
+  ~Relay() override;  // tells the observer, if that was not done yet
+  Relay(const Relay&) = delete;
+  Relay& operator=(const Relay&) = delete;
+
+  // What the agent's side tells. After an end nothing more is due.
+  void on_request(RequestHead head, BodyLength length);
+  void on_request_body(std::string_view bytes);
+  void on_request_end(const Headers& trailers);
+  void on_agent_drained();
+  void on_agent_gone(const std::string& why);
+  // The time for the next byte is over.
+  void on_idle();
+  // Refuses on behalf of the agent's side (syntax, limits); before on_request() as well.
+  void refuse(const Refusal& refusal);
+
+  [[nodiscard]] bool takes_body() const;
+  [[nodiscard]] bool over() const { return over_; }
+
+ private:
+  struct Place {
+    std::string scheme;
+    std::string host;
+    uint16_t port = 0;
+  };
+  Result<Place> agree(const RequestHead& head, Refusal& refusal);
+  std::optional<Refusal> judge(const Place& place);
+  void connect_requested();
+  void open_origin(bool fresh);
+  void opened(Result<std::unique_ptr<OriginSide>> origin);
+  void send_request();
+
+  void on_informational(ResponseHead head) override;
+  void on_response(ResponseHead head, BodyLength length) override;
+  void on_response_body(std::string_view bytes) override;
+  void on_response_end(Headers trailers) override;
+  void on_origin_drained() override;
+  void on_origin_failed(const Error& error) override;
+  [[nodiscard]] bool takes_response() const override;
+
+  bool switch_protocols(ResponseHead& head);
+  void scrub_headers(Headers& headers);
+  void fail(const Error& error);
+  void finish(bool cut);
+  void tell();
+  [[nodiscard]] int64_t since_start() const;
+
+  World& world_;
+  AgentSide& agent_;
+  Anchor& anchor_;
+  Exchange record_;
+  int64_t start_mono_ns_;
+
+  RequestHead request_;  // as it is passed on, but without what is injected
+  BodyLength request_length_;
+  OriginTarget target_;
+  std::optional<std::string> upgrade_;  // the protocol that was asked for
+  const ScrubPatterns* scrub_ = nullptr;
+  std::optional<Scrubber> scrubber_;
+
+  std::unique_ptr<Upstream::Opening> opening_;
+  std::unique_ptr<OriginSide> origin_;
+  bool sent_ = false;  // the request's head, on the origin that is there now
+  bool retried_ = false;
+  bool request_done_ = false;
+  bool response_begun_ = false;  // towards the agent
+  bool response_done_ = false;
+  bool tunnel_ = false;
+  bool over_ = false;
+  bool told_ = false;
+};
+
+}  // namespace moat::proxy

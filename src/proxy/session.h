@@ -1,0 +1,69 @@
+// Session: one connection of the agent's, from its first byte to its last. Finds out what it speaks
+// and for whom, and hands it to who speaks that.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "core/connector.h"
+#include "core/fd.h"
+#include "proxy/deadline.h"
+#include "proxy/http1_agent.h"
+#include "proxy/relay.h"
+#include "proxy/transport.h"
+
+namespace moat::proxy {
+
+class Session final : private Transport::Handler, private Http1Agent::Owner {
+ public:
+  // `wanted`: the address that the program connected to. `over` is called once, from the loop,
+  // and destroys the session.
+  Session(World& world, Fd fd, const SocketAddress& wanted, std::function<void()> over);
+  ~Session() override;
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+
+ private:
+  enum class State {
+    sniff,      // what is it?
+    handshake,  // TLS
+    opened,     // TLS stands; what is in it?
+    http,       // agent_ serves it
+    dead,
+  };
+  void on_ready(Transport& transport) override;
+  void on_input(Transport& transport) override;
+  void on_end(Transport& transport, bool clean) override;
+  void on_drained(Transport& transport) override;
+  void on_error(Transport& transport, const Error& error) override;
+
+  void limit(Milliseconds time) override;
+  void connect_granted(std::string host, uint16_t port) override;
+  void over() override;
+
+  void sniff();
+  void begin_tls();
+  void begin_http();
+  void refuse_http2();
+  void on_limit();
+  void aim(const std::string& host, uint16_t port);
+  // Ends it without a request: told to the observer.
+  void give_up(const std::string& why, bool refused);
+  void tell(const std::string& why, bool refused);
+
+  World& world_;
+  std::function<void()> over_;
+  Anchor anchor_;
+  int64_t start_ns_;
+  int64_t start_mono_ns_;
+  State state_ = State::sniff;
+  bool ended_ = false;
+  bool told_ = false;
+  Deadline deadline_;
+  std::unique_ptr<Transport> transport_;
+  std::unique_ptr<Http1Agent> agent_;  // depends-on: transport_
+  std::shared_ptr<char> life_ = std::make_shared<char>('\0');
+};
+
+}  // namespace moat::proxy
