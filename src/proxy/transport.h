@@ -24,7 +24,7 @@ class Transport : private Stream::Handler {
     virtual void on_error(Transport&, const Error& error) = 0;
   };
 
-  // Plain. `early`: bytes that were read already and belong to this connection.
+  // Plain, to begin with.
   Transport(Loop& loop, Fd fd, Handler& handler, Stream::Limits limits);
   ~Transport() override;
   Transport(const Transport&) = delete;
@@ -53,11 +53,30 @@ class Transport : private Stream::Handler {
   void on_end(Stream&) override;
   void on_drained(Stream&) override;
   void on_error(Stream&, const Error& error) override;
+  void pump();
+  void pump_later();
+  bool feed_once();
+  bool tell_input();
+  bool tell_ready();
+  void tell_end(bool clean);
+  void fail(const Error& error);
+  void fail_later(Error error);
+  void send_cipher();
+  [[nodiscard]] bool quiet() const { return closed() || failed_ || ended_; }
 
   Loop& loop_;
   Handler& handler_;
+  std::shared_ptr<Transport*> self_;  // null inside once we are gone: what was deferred looks there
+  size_t input_limit_;
   std::unique_ptr<TlsSession> tls_;
   Stream stream_;
+  bool paused_ = false;
+  bool pumping_ = false;  // pump() is deferred
+  bool ready_told_ = false;
+  bool input_untold_ = false;  // plain bytes came while the owner had paused
+  bool socket_ended_ = false;
+  bool ended_ = false;   // told
+  bool failed_ = false;  // told, or about to be
 };
 
 }  // namespace moat::proxy
