@@ -390,6 +390,7 @@ void InitChannel::finish(const Error& why, const std::function<void()>& tell) {
   stop_listening();
   watch_.reset();
   connection_.reset();
+  messages_ = {};
   listeners_.clear();
   const auto dials = std::exchange(dials_, {});
   for (const auto& [id, done] : dials) {
