@@ -2,7 +2,7 @@
 // '*', so that lengths stay, and holds back no byte that cannot be the beginning of one.
 #pragma once
 
-#include <memory>
+#include <array>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -20,16 +20,40 @@ class ScrubPatterns {
   // not at all, for it would hit ordinary text.
   void add(std::string_view secret);
   [[nodiscard]] bool empty() const { return patterns_.empty(); }
+  [[nodiscard]] size_t longest() const { return longest_; }
+
+  // The first place at or after `from`, and before `until`, where a pattern begins, and the length
+  // of the longest that does; {npos, 0} when there is none.
+  struct Match {
+    size_t at = std::string_view::npos;
+    size_t length = 0;
+  };
+  [[nodiscard]] Match next(std::string_view text, size_t from, size_t until) const;
+  // Where the tail of `text` begins that may yet become a pattern; its size when there is none.
+  [[nodiscard]] size_t open_tail(std::string_view text) const;
 
  private:
-  friend class Scrubber;
-  std::vector<Secret> patterns_;
+  static constexpr size_t shift_count = 4096;
+  void add_form(std::string& form);  // and wipes it
+  void index();
+  [[nodiscard]] size_t longest_at(std::string_view text) const;
+
+  std::vector<Secret> patterns_;  // by their first byte
   size_t longest_ = 0;
+  // After Wu and Manber: by the two bytes at the end of a window of the shortest pattern's length,
+  // how far the window can move without passing over a pattern.
+  size_t window_ = 0;
+  std::vector<unsigned char> shifts_;
+  std::array<unsigned short, 257> first_{};  // where the patterns with this first byte begin
 };
 
 class Scrubber {
  public:
+  // `patterns` outlives the scrubber.
   explicit Scrubber(const ScrubPatterns& patterns) : patterns_(patterns) {}
+  ~Scrubber();
+  Scrubber(const Scrubber&) = delete;
+  Scrubber& operator=(const Scrubber&) = delete;
   // Returns what may leave now: the input, scrubbed, less a tail that may begin a secret.
   std::string feed(std::string_view bytes);
   // The rest, at the end of the body.
@@ -37,8 +61,11 @@ class Scrubber {
   [[nodiscard]] size_t hits() const { return hits_; }
 
  private:
+  std::string release(std::string_view text, size_t count);
+
   const ScrubPatterns& patterns_;
-  std::string held_;
+  std::string held_;   // as it came; may be a piece of a secret
+  size_t masked_ = 0;  // bytes at its start that belong to a secret found before
   size_t hits_ = 0;
 };
 

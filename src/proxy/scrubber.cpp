@@ -1,0 +1,166 @@
+#include "proxy/scrubber.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "proxy/scrub_forms.h"
+
+namespace moat::proxy {
+namespace {
+
+constexpr size_t shortest_secret = 4;
+constexpr size_t shortest_encoded = 8;
+constexpr size_t longest_window = 256;  // so that a shift fits a byte
+
+unsigned char byte(char c) {
+  return static_cast<unsigned char>(c);
+}
+
+// Twelve bits of two bytes.
+size_t pair_hash(char a, char b) {
+  return (byte(a) << 4 ^ byte(b)) & 0xfff;
+}
+
+}  // namespace
+
+void ScrubPatterns::add(std::string_view secret) {
+  if (secret.size() < shortest_secret) return;
+  std::string raw(secret);
+  add_form(raw);
+  if (secret.size() >= shortest_encoded) {
+    for (std::string& form : encoded_forms(secret)) add_form(form);
+  }
+  index();
+}
+
+void ScrubPatterns::add_form(std::string& form) {
+  const bool known = std::any_of(patterns_.begin(), patterns_.end(),
+                                 [&](const Secret& p) { return p.reveal() == form; });
+  if (!known) patterns_.emplace_back(std::string_view(form));
+  wipe(form);
+}
+
+void ScrubPatterns::index() {
+  std::sort(patterns_.begin(), patterns_.end(), [](const Secret& a, const Secret& b) {
+    return byte(a.reveal().front()) < byte(b.reveal().front());
+  });
+  size_t shortest = longest_window;
+  first_.fill(0);
+  for (const Secret& pattern : patterns_) {
+    longest_ = std::max(longest_, pattern.size());
+    shortest = std::min(shortest, pattern.size());
+    ++first_[byte(pattern.reveal().front()) + size_t{1}];
+  }
+  for (size_t i = 1; i < first_.size(); ++i)
+    first_[i] = static_cast<unsigned short>(first_[i] + first_[i - 1]);
+  window_ = shortest;
+  shifts_.assign(shift_count, static_cast<unsigned char>(window_ - 1));
+  for (const Secret& pattern : patterns_) {
+    const std::string_view text = pattern.reveal();
+    for (size_t end = 1; end < window_; ++end) {
+      unsigned char& shift = shifts_[pair_hash(text[end - 1], text[end])];
+      shift = std::min(shift, static_cast<unsigned char>(window_ - 1 - end));
+    }
+  }
+}
+
+size_t ScrubPatterns::longest_at(std::string_view text) const {
+  size_t longest = 0;
+  const size_t first = byte(text.front());
+  for (size_t i = first_[first]; i < first_[first + 1]; ++i) {
+    const std::string_view pattern = patterns_[i].reveal();
+    if (pattern.size() > longest && text.substr(0, pattern.size()) == pattern)
+      longest = pattern.size();
+  }
+  return longest;
+}
+
+ScrubPatterns::Match ScrubPatterns::next(std::string_view text, size_t from, size_t until) const {
+  if (patterns_.empty()) return {};
+  const size_t last = window_ - 1;
+  while (from < until && from + last < text.size()) {
+    const size_t shift = shifts_[pair_hash(text[from + last - 1], text[from + last])];
+    if (shift > 0) {
+      from += shift;
+      continue;
+    }
+    if (const size_t length = longest_at(text.substr(from)); length > 0) return {from, length};
+    ++from;
+  }
+  return {};
+}
+
+size_t ScrubPatterns::open_tail(std::string_view text) const {
+  size_t at = text.size() - std::min(text.size(), longest_ > 0 ? longest_ - 1 : 0);
+  for (; at < text.size(); ++at) {
+    const std::string_view tail = text.substr(at);
+    const size_t first = byte(tail.front());
+    for (size_t i = first_[first]; i < first_[first + 1]; ++i) {
+      const std::string_view pattern = patterns_[i].reveal();
+      if (pattern.size() > tail.size() && pattern.substr(0, tail.size()) == tail) return at;
+    }
+  }
+  return text.size();
+}
+
+Scrubber::~Scrubber() {
+  wipe(held_);
+}
+
+std::string Scrubber::feed(std::string_view bytes) {
+  if (held_.empty()) {
+    const size_t count = patterns_.open_tail(bytes);
+    std::string out = release(bytes, count);
+    held_ = bytes.substr(count);
+    return out;
+  }
+  held_ += bytes;
+  const size_t count = patterns_.open_tail(held_);
+  std::string out = release(held_, count);
+  std::string rest = held_.substr(count);
+  wipe(held_);
+  held_ = std::move(rest);
+  return out;
+}
+
+std::string Scrubber::finish() {
+  std::string out = release(held_, held_.size());
+  wipe(held_);
+  held_.clear();
+  masked_ = 0;
+  return out;
+}
+
+// The first `count` bytes of `text`, every byte of every secret that begins among them masked.
+// Overlapping ones too: masking the one and leaving the other's rest would tell something.
+std::string Scrubber::release(std::string_view text, size_t count) {
+  std::string out(text.substr(0, count));
+  size_t masked = masked_;  // up to here
+  const auto mask = [&](size_t from, size_t to) {
+    from = std::min(from, count);
+    std::fill(out.begin() + static_cast<std::ptrdiff_t>(from),
+              out.begin() + static_cast<std::ptrdiff_t>(std::min(to, count)), '*');
+  };
+  mask(0, masked);
+  for (size_t from = 0; from < count;) {
+    const auto match = patterns_.next(text, from, count);
+    if (match.length == 0) break;
+    if (match.at >= masked) ++hits_;
+    mask(match.at, match.at + match.length);
+    masked = std::max(masked, match.at + match.length);
+    from = match.at + 1;
+  }
+  masked_ = masked > count ? masked - count : 0;
+  return out;
+}
+
+std::string scrub(const ScrubPatterns& patterns, std::string_view text, size_t* hits) {
+  Scrubber scrubber(patterns);
+  std::string out = scrubber.feed(text);
+  out += scrubber.finish();
+  if (hits != nullptr) *hits += scrubber.hits();
+  return out;
+}
+
+}  // namespace moat::proxy
