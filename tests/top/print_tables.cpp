@@ -1,0 +1,70 @@
+// Prints the tables that the manual has to agree with, a line each, for tests/check-man.sh.
+#include <cstdio>
+#include <string>
+
+#include "command.h"
+#include "config.h"
+#include "core/text.h"
+#include "grant.h"
+#include "proxy/proxy.h"
+#include "runtime/engine.h"
+
+using namespace moat;
+
+namespace {
+
+void limit(const char* what, const std::string& value) {
+  printf("limit\t%s\t%s\n", what, value.c_str());
+}
+
+std::string bytes(size_t count) {
+  return count < 1024 ? format("%zu bytes", count) : format("%zu KiB", count / 1024);
+}
+
+std::string seconds(Milliseconds time) {
+  return format("%lld s", static_cast<long long>(time.count() / 1000));
+}
+
+void print_limits() {
+  const proxy::Limits limits;
+  limit("all headers of a message, with its first line", bytes(limits.http1.head_bytes));
+  limit("headers of a message", std::to_string(limits.http1.header_count));
+  limit("the target in a request's first line", bytes(limits.http1.target_bytes));
+  limit("the line before a chunk", bytes(limits.http1.chunk_line_bytes));
+  limit("trailers", bytes(limits.http1.trailer_bytes));
+  limit("connections of the program's at once", std::to_string(limits.connections));
+  limit("bytes held for a connection, each way", bytes(limits.buffer_bytes));
+  limit("idle connections kept, for an origin", std::to_string(limits.pooled_per_origin));
+  limit("until a connection says what it speaks", seconds(limits.first_bytes));
+  limit("a TLS handshake of the program's", seconds(limits.handshake));
+  limit("the head of a request, from its first byte", seconds(limits.head));
+  limit("looking up a name", seconds(limits.resolve));
+  limit("connecting to an origin", seconds(limits.connect));
+  limit("a TLS handshake with an origin", seconds(limits.handshake));
+  limit("an exchange in which nothing moves", seconds(limits.idle));
+  limit("between requests, the program's side", seconds(limits.keep_alive));
+  limit("between requests, an origin's side", seconds(limits.pool_idle));
+}
+
+}  // namespace
+
+int main() {
+  for (const Command& command : commands()) {
+    printf("command\t%s\t%s\n", command.name, command.summary);
+    for (const Option& option : command.options)
+      printf("option\t%s\t%c\t%s\n", command.name, option.letter == 0 ? '-' : option.letter,
+             option.name);
+  }
+  for (const ConfigKey& key : config_keys()) printf("key\t%s\n", key.path);
+  for (const std::string& variable : runtime::ca_environment)
+    printf("variable\tmoat.7\t%s\n", variable.c_str());
+  for (const Provider& provider : providers()) {
+    printf("variable\tmoat-grant.1\t%s\n", provider.client_id_variable);
+    for (const ProviderSite& site : provider.sites)
+      for (const char* variable : site.variables) printf("variable\tmoat-grant.1\t%s\n", variable);
+    for (const ProviderHost& host : provider.sites.front().hosts)
+      printf("host\tmoat-grant.1\t%s\n", host.host);
+  }
+  print_limits();
+  return 0;
+}
