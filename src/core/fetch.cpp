@@ -248,9 +248,9 @@ Error transfer_error(const Transfer& transfer, CURLcode code) {
 }  // namespace
 
 struct Fetcher::Impl {
-  explicit Impl(Loop& on)
+  Impl(Loop& on, Resolver::Files files)
       : loop(on),
-        resolver(on),
+        resolver(on, std::move(files)),
         starter(on, [this] { start_waiting(); }),
         clock(on, [this] { act(CURL_SOCKET_TIMEOUT, 0); }) {}
   ~Impl();
@@ -458,7 +458,8 @@ void Fetcher::Impl::drop(uint64_t id) {
   if (transfer->added) curl_multi_remove_handle(multi.get(), transfer->easy.get());
 }
 
-Fetcher::Fetcher(Loop& loop) : impl_(std::make_unique<Impl>(loop)) {}
+Fetcher::Fetcher(Loop& loop, Resolver::Files files)
+    : impl_(std::make_unique<Impl>(loop, std::move(files))) {}
 
 Fetcher::~Fetcher() = default;
 

@@ -42,7 +42,7 @@ struct FetchResponse {
 
 class Fetcher {
  public:
-  explicit Fetcher(Loop& loop);
+  explicit Fetcher(Loop& loop, Resolver::Files files = {});
   ~Fetcher();  // cancels what is under way without calling back
   Fetcher(const Fetcher&) = delete;
   Fetcher& operator=(const Fetcher&) = delete;
