@@ -110,7 +110,7 @@ Result<Route> route_of(const std::string& url, const std::map<std::string, std::
   if (scheme != "http" && scheme != "https")
     return error(Errc::unsupported, "%s:// is not supported; use https://",
                  printable(scheme).c_str());
-  const std::string host = part(parts, CURLUPART_HOST);
+  const std::string host = lower(part(parts, CURLUPART_HOST));
   const std::string port = part(parts, CURLUPART_PORT, CURLU_DEFAULT_PORT);
 
   Route route;

@@ -7,9 +7,11 @@
 #include <cassert>
 #include <charconv>
 #include <cmath>
+#include <cstring>
 #include <new>
 #include <utility>
 
+#include "core/secret.h"
 #include "core/text.h"
 
 namespace moat {
@@ -324,6 +326,14 @@ class Writer {
   std::string out_;
 };
 
+// As deep as check_tree() lets a tree be.
+void wipe_strings(cJSON* node) {
+  for (; node != nullptr; node = node->next) {
+    if (node->valuestring != nullptr) moat::wipe(node->valuestring, strlen(node->valuestring));
+    wipe_strings(node->child);
+  }
+}
+
 }  // namespace
 
 Result<Json> Json::parse(std::string_view text) {
@@ -386,6 +396,10 @@ Json& Json::add(Json value) & {
   if (!value.node_) value = Json();
   cJSON_AddItemToArray(node_.get(), value.node_.release());
   return *this;
+}
+
+void Json::wipe() {
+  wipe_strings(node_.get());
 }
 
 std::string Json::pretty() const {

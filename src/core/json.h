@@ -52,6 +52,10 @@ class Json {
   Json&& set(std::string_view key, Json value) && { return std::move(set(key, std::move(value))); }
   Json&& add(Json value) && { return std::move(add(std::move(value))); }
 
+  // Overwrites every string of the tree, keys aside: for an answer that held a secret, once it has
+  // been read. Nothing else is to be done with it after that.
+  void wipe();
+
   // Reading: a view that lives as long as this tree.
   class View {
    public:

@@ -96,6 +96,14 @@ inline bool is_new_ticket([[maybe_unused]] int rc) {
 #endif
 }
 
+inline bool is_bad_version(int rc) {
+#if MBEDTLS_VERSION_MAJOR >= 3
+  return rc == MBEDTLS_ERR_SSL_BAD_PROTOCOL_VERSION;
+#else
+  return rc == MBEDTLS_ERR_SSL_BAD_HS_PROTOCOL_VERSION;
+#endif
+}
+
 inline int handshake_state(const mbedtls_ssl_context* ssl) {
   return ssl->MBEDTLS_PRIVATE(state);
 }

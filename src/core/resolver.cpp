@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "core/handle.h"
+#include "core/log.h"
 #include "core/text.h"
 
 namespace moat {
@@ -54,14 +55,20 @@ Result<std::vector<SocketAddress>> to_addresses(const evutil_addrinfo* list, uin
   return found;
 }
 
+// libevent would write to stderr.
+void log_quietly(int /*is_warning*/, const char* message) noexcept {
+  log(Level::debug, "evdns: %s", message);
+}
+
 Error lookup_error(int code, const std::string& name) {
-  const char* why = "the name servers in /etc/resolv.conf do not answer";
+  const char* why = "no name server of /etc/resolv.conf gave an answer";
   switch (code) {
     case EVUTIL_EAI_NONAME:
     case EVUTIL_EAI_NODATA:
       why = "no such name";
       break;
     case EVUTIL_EAI_AGAIN:
+    case EVUTIL_EAI_FAIL:
       break;
     default:
       why = evutil_gai_strerror(code);
@@ -132,6 +139,7 @@ struct Resolver::Impl {
     if (dns != nullptr) return true;
     dns = evdns_base_new(loop.base(), 0);
     if (dns == nullptr) return false;
+    evdns_set_log_fn(log_quietly);
     // What resolv.conf says comes later and wins.
     evdns_base_set_option(dns, "timeout:", "2");
     evdns_base_set_option(dns, "attempts:", "3");

@@ -1,5 +1,7 @@
 #include "core/json.h"
 
+#include <cstring>
+
 #include "moat_test.h"
 
 namespace moat::test {
@@ -178,6 +180,13 @@ void canonical_numbers_are_those_of_ecmascript(JsonTest& t) {
   }
 }
 
+void what_is_wiped_is_no_longer_to_be_read(JsonTest& t) {
+  assert_true(t.parses(R"({"a":"secret","b":[{"c":"secret"}],"d":1})"));
+  t.json->wipe();
+  t.text = t.json->text();
+  assert_null(strstr(t.text.c_str(), "secret"));
+}
+
 }  // namespace
 }  // namespace moat::test
 
@@ -197,6 +206,7 @@ int main() {
       MOAT_TEST(JsonTest, the_canonical_form_is_that_of_rfc_8785),
       MOAT_TEST(JsonTest, canonical_keys_are_sorted_by_utf16),
       MOAT_TEST(JsonTest, canonical_numbers_are_those_of_ecmascript),
+      MOAT_TEST(JsonTest, what_is_wiped_is_no_longer_to_be_read),
   };
   return cmocka_run_group_tests_name("core/json", tests, nullptr, nullptr);
 }
