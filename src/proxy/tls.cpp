@@ -144,6 +144,8 @@ Error TlsSession::Impl::explain(int rc) const {
   if (rc == MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE)
     return error(Errc::tls, "%s%s has ended TLS with an alert: %s", peer, name.c_str(),
                  alert_text(mbed::alert_received(&ssl)).c_str());
+  if (mbed::is_bad_version(rc))
+    return error(Errc::tls, "%s%s speaks no version of TLS from 1.2 on", peer, name.c_str());
   if (rc == MBEDTLS_ERR_SSL_INVALID_MAC)
     return error(Errc::tls, "a TLS record from %s%s was damaged on its way", peer, name.c_str());
   return mbedtls_error(format("TLS with %s%s failed", peer, name.c_str()), rc);
