@@ -468,6 +468,18 @@ void no_descriptor_of_ours_is_inside(ConformanceTest& t) {
   assert_true(three);
 }
 
+// Opening is enough to be told by the kernel; nothing is written, should a test of this fail.
+void what_the_kernel_lets_root_write_is_read_only(ConformanceTest& t) {
+  assert_int_equal(t.shell("for f in /proc/sys/kernel/core_pattern /proc/sys/kernel/hostname "
+                           "/proc/sys/vm/overcommit_memory /proc/sys/fs/suid_dumpable "
+                           "/proc/sysrq-trigger /proc/irq/default_smp_affinity; do "
+                           "(: >> $f) 2>/dev/null && echo $f; done; :"),
+                   0);
+  if (!t.seen.out.empty()) print_error("# writable: %s\n", t.seen.out.c_str());
+  const bool none = t.seen.out.empty();
+  assert_true(none);
+}
+
 // The run's directory, its name, and what lies beside the workspace stay outside.
 void nothing_of_the_host_but_what_was_mounted_is_inside(ConformanceTest& t) {
   std::ofstream(t.directory + "/beside") << "outside\n";
@@ -519,6 +531,7 @@ int main(int argc, char** argv) {
       MOAT_TEST(ConformanceTest, what_a_destroyed_sandbox_leaves_is_removed_by_its_run),
       MOAT_TEST(ConformanceTest, a_sandbox_can_be_removed_after_its_end),
       MOAT_TEST(ConformanceTest, no_descriptor_of_ours_is_inside),
+      MOAT_TEST(ConformanceTest, what_the_kernel_lets_root_write_is_read_only),
       MOAT_TEST(ConformanceTest, nothing_of_the_host_but_what_was_mounted_is_inside),
   };
   return cmocka_run_group_tests_name(argv[1], tests, nullptr, nullptr);
