@@ -223,7 +223,7 @@ void DeviceFlow::on_token_answer(Result<FetchResponse> response) {
   if (too_long_.running()) return;  // and that ends it
   if (response->status >= 500 || response->status == 429) return poll_again_after_fault();
   faults_ = 0;
-  const auto json = Json::parse(body_);
+  auto json = Json::parse(body_);
   wipe(body_);
   if (!json || !json->view().is_object()) return finish(no_sense("it is not a JSON object"));
   // With 400 by RFC 6749 section 5.2; GitHub says it with 200.
@@ -234,9 +234,11 @@ void DeviceFlow::on_token_answer(Result<FetchResponse> response) {
     return finish(no_sense("it is neither a token nor an error of RFC 8628"));
   std::string text = (*json)["access_token"].string();
   Secret token(looks_like_token(text) ? text : std::string_view());
+  const std::string type = (*json)["token_type"].string();
   wipe(text);
+  json->wipe();
   if (token.empty()) return finish(no_sense("it has no access_token that could be one"));
-  if (!equals_ignoring_case((*json)["token_type"].string(), "bearer"))
+  if (!equals_ignoring_case(type, "bearer"))
     return finish(no_sense("its token_type is not bearer"));
   finish(std::move(token));
 }

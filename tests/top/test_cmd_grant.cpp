@@ -40,6 +40,7 @@ struct CommandTest {
   std::string input;
   std::string out;
   std::string err;
+  std::string command_lines;  // of moat and of what it started, as others may read them
   int polls = 0;
 
   CommandTest() {
@@ -89,6 +90,7 @@ struct CommandTest {
         loop,
         [&] {
           if (during) during(child);
+          look_at_command_lines(child);
           return waitpid(child, &status, WNOHANG) == child;
         },
         std::chrono::seconds(20));
@@ -100,6 +102,14 @@ struct CommandTest {
     err = slurp(directory + "/err");
     if (!ended) return -1;
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  }
+
+  void look_at_command_lines(pid_t child) {
+    const std::string process = "/proc/" + std::to_string(child);
+    command_lines += slurp(process + "/cmdline");
+    std::istringstream started(slurp(process + "/task/" + std::to_string(child) + "/children"));
+    for (std::string other; started >> other;)
+      command_lines += slurp("/proc/" + other + "/cmdline");
   }
 
   // `moat grant github` with every endpoint here.
@@ -125,12 +135,13 @@ struct CommandTest {
     return vault->get("github", "");
   }
 
-  // Does the token, plain or in base64, show anywhere: in what was printed, or in a file?
+  // Does the token, plain or encoded, show anywhere: in what was printed, in an argument, or in a
+  // file?
   [[nodiscard]] bool leaked() const {
     std::vector<std::string> forms = {token, base64(token), hex(token)};
     const std::string basic = base64(std::string("x-access-token:") + token);
     forms.push_back(basic.substr(24, 30));
-    std::vector<std::string> places = {out, err};
+    std::vector<std::string> places = {out, err, command_lines};
     for (const auto& entry : std::filesystem::recursive_directory_iterator(directory + "/home"))
       if (entry.is_regular_file()) places.push_back(slurp(entry.path()));
     for (const std::string& place : places)
@@ -319,5 +330,5 @@ int main() {
       MOAT_TEST(CommandTest, usage_errors_say_what_is_known),
       MOAT_TEST(CommandTest, revoke_forgets_and_says_what_is_not_there),
   };
-  return cmocka_run_group_tests(tests, nullptr, nullptr);
+  return cmocka_run_group_tests_name("top/cmd_grant", tests, nullptr, nullptr);
 }

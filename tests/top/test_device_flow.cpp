@@ -377,5 +377,5 @@ int main() {
       MOAT_TEST(FlowTest, it_may_be_destroyed_by_its_own_end),
       MOAT_TEST(FlowTest, endpoints_are_https_or_this_machine),
   };
-  return cmocka_run_group_tests(tests, nullptr, nullptr);
+  return cmocka_run_group_tests_name("top/device_flow", tests, nullptr, nullptr);
 }

@@ -89,5 +89,5 @@ int main() {
       MOAT_TEST(Nothing, the_strict_example_lets_through_what_it_says),
       MOAT_TEST(Nothing, the_air_gapped_example_leads_to_the_mirror),
   };
-  return cmocka_run_group_tests(tests, nullptr, nullptr);
+  return cmocka_run_group_tests_name("top/examples", tests, nullptr, nullptr);
 }

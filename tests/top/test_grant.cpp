@@ -162,5 +162,5 @@ int main() {
       MOAT_TEST(GrantTest, no_grants_touch_no_vault),
       MOAT_TEST(GrantTest, a_tampered_credential_is_an_error_of_its_own),
   };
-  return cmocka_run_group_tests(tests, nullptr, nullptr);
+  return cmocka_run_group_tests_name("top/grant", tests, nullptr, nullptr);
 }

@@ -121,5 +121,5 @@ int main() {
       MOAT_TEST(Nothing, a_host_is_a_name_and_nothing_else),
       MOAT_TEST(Nothing, every_header_that_carries_a_credential_is_known),
   };
-  return cmocka_run_group_tests(tests, nullptr, nullptr);
+  return cmocka_run_group_tests_name("top/provider", tests, nullptr, nullptr);
 }

@@ -172,5 +172,5 @@ int main() {
       MOAT_TEST(SourceTest, a_tool_that_is_missing_is_passed_over),
       MOAT_TEST(SourceTest, a_tool_that_floods_is_passed_over),
   };
-  return cmocka_run_group_tests(tests, nullptr, nullptr);
+  return cmocka_run_group_tests_name("top/token_source", tests, nullptr, nullptr);
 }

@@ -67,5 +67,5 @@ int main() {
       MOAT_TEST(Nothing, what_is_wrong_is_named_with_its_place),
       MOAT_TEST(Nothing, no_file_is_no_settings),
   };
-  return cmocka_run_group_tests(tests, nullptr, nullptr);
+  return cmocka_run_group_tests_name("top/user_config", tests, nullptr, nullptr);
 }
