@@ -32,8 +32,8 @@ Session::Session(World& world, Fd fd, const SocketAddress& wanted, std::function
 }
 
 Session::~Session() {
-  agent_.reset();  // its exchange is told first
   if (state_ != State::dead) tell("moat ended the connection", false);
+  agent_.reset();  // tells the exchange that is served
 }
 
 void Session::aim(const std::string& host, uint16_t port) {
