@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/keyctl.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -15,6 +16,7 @@
 #include <sys/ioctl.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -134,6 +136,14 @@ static int attack(char** args) {
   say("lo down", set_lo_down());
   say("sysctl", write_one("/proc/sys/net/ipv4/ip_forward"));
   say("raw socket", socket(AF_INET, SOCK_RAW, IPPROTO_ICMP) < 0 ? errno : 0);
+  say("vsock socket", socket(AF_VSOCK, SOCK_STREAM, 0) < 0 ? errno : 0);
+  say("kernel crypto socket", socket(AF_ALG, SOCK_SEQPACKET, 0) < 0 ? errno : 0);
+  char parameters[256] = {0};
+  say("io_uring", syscall(SYS_io_uring_setup, 1, parameters) < 0 ? errno : 0);
+  say("key of the host",
+      syscall(SYS_keyctl, KEYCTL_SEARCH, KEY_SPEC_SESSION_KEYRING, "user", "moat-test", 0) < 0
+          ? errno
+          : 0);
   say("packet socket", socket(AF_PACKET, SOCK_RAW, 0) < 0 ? errno : 0);
   struct sockaddr_un address = {.sun_family = AF_UNIX};
   strncpy(address.sun_path, args[0], sizeof address.sun_path - 1);

@@ -10,6 +10,8 @@
 #include <unistd.h>
 
 #include <cstdlib>
+#include <functional>
+#include <initializer_list>
 #include <memory>
 #include <optional>
 #include <stdexcept>
@@ -70,7 +72,11 @@ struct SandboxTest {
   std::string output;  // of the command, both streams
   runtime::InitSpec spec;
   std::vector<std::string> more_arguments;  // for bwrap
-  uid_t host_uid = geteuid();               // whom bwrap runs as
+  bool user_namespace = true;               // false: as a container engine does it, as root
+  bool own_network = true;
+  std::string before_init;             // a shell command, run inside first
+  std::function<void()> before_bwrap;  // in the process that becomes it
+  uid_t host_uid = geteuid();          // whom bwrap runs as
   std::unique_ptr<runtime::InitChannel> channel;
   pid_t bwrap = 0;
   int bwrap_status = -1;
@@ -125,51 +131,25 @@ struct SandboxTest {
     auto made = runtime::InitChannel::create(loop, directory, spec, told);
     if (!made) throw std::runtime_error(made.error().message);
     channel = std::move(*made);
-    std::vector<std::string> args = {"bwrap",
-                                     "--unshare-all",
-                                     "--uid",
-                                     "0",
-                                     "--gid",
-                                     "0",
-                                     "--cap-add",
-                                     "CAP_NET_ADMIN",
-                                     "--cap-add",
-                                     "CAP_SETFCAP",
-                                     "--as-pid-1",
-                                     "--die-with-parent",
-                                     "--ro-bind",
-                                     "/usr",
-                                     "/usr",
-                                     "--symlink",
-                                     "usr/bin",
-                                     "/bin",
-                                     "--symlink",
-                                     "usr/lib",
-                                     "/lib",
-                                     "--symlink",
-                                     "usr/lib64",
-                                     "/lib64",
-                                     "--tmpfs",
-                                     "/etc",
-                                     "--tmpfs",
-                                     "/tmp",
-                                     "--proc",
-                                     "/proc",
-                                     "--dev",
-                                     "/dev",
-                                     "--ro-bind",
-                                     directory + "/moat-init",
-                                     "/run/moat/moat-init",
-                                     "--ro-bind",
-                                     directory + "/inside",
-                                     "/run/moat/inside",
-                                     "--ro-bind",
-                                     directory + "/init.sock",
-                                     "/run/moat/init.sock"};
+    std::vector<std::string> args = {"bwrap", "--as-pid-1", "--die-with-parent"};
+    const auto add = [&args](std::initializer_list<std::string> more) {
+      args.insert(args.end(), more);
+    };
+    add({"--unshare-pid", "--unshare-ipc", "--unshare-uts"});
+    if (own_network) add({"--unshare-net"});
+    if (user_namespace) add({"--unshare-user", "--uid", "0", "--gid", "0"});
+    for (const std::string& name : user_namespace ? std::vector<std::string>{"NET_ADMIN", "SETFCAP"}
+                                                  : runtime::init_capabilities)
+      add({"--cap-add", "CAP_" + name});
+    add({"--ro-bind", "/usr", "/usr", "--symlink", "usr/bin", "/bin", "--symlink", "usr/lib",
+         "/lib", "--symlink", "usr/lib64", "/lib64", "--tmpfs", "/etc", "--tmpfs", "/tmp"});
+    add({"--proc", "/proc", "--dev", "/dev", "--dir", "/run", "--dir", "/run/moat"});
+    for (const std::string name : {"moat-init", "inside", "init.sock"})
+      add({"--ro-bind", directory + "/" + name, "/run/moat/" + name});
     args.insert(args.end(), more_arguments.begin(), more_arguments.end());
-    for (const std::string& last : {std::string("--"), std::string("/run/moat/moat-init"),
-                                    std::string("/run/moat/init.sock"), channel->token()})
-      args.push_back(last);
+    add({"--"});
+    if (!before_init.empty()) add({"sh", "-c", before_init + "; exec \"$@\"", "sh"});
+    add({"/run/moat/moat-init", "/run/moat/init.sock", channel->token()});
     std::vector<char*> argv;
     for (std::string& one : args) argv.push_back(one.data());
     argv.push_back(nullptr);
@@ -179,6 +159,7 @@ struct SandboxTest {
     bwrap = fork();
     if (bwrap == 0) {
       if (host_uid != geteuid() && (setgid(host_uid) != 0 || setuid(host_uid) != 0)) _exit(99);
+      if (before_bwrap) before_bwrap();
       dup2(open("/dev/null", O_RDONLY), 0);
       dup2(pipe->second.get(), 1);
       dup2(pipe->second.get(), 2);

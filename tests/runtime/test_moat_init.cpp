@@ -1,7 +1,15 @@
 // moat-init as it is built, in a real sandbox: run with the paths of moat-init and of `inside`.
 #include <arpa/inet.h>
+#include <linux/if_tun.h>
+#include <linux/keyctl.h>
 #include <linux/netfilter_ipv4.h>
+#include <net/if.h>
 #include <netinet/in.h>
+#include <sched.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+
+#include <cstring>
 
 #include "sandbox_fixture.h"
 
@@ -22,6 +30,12 @@ struct AsUser : SandboxTest {  // bwrap run by an ordinary user, when we are roo
 };
 struct AsRootInside : SandboxTest {
   AsRootInside() { spec.uid = spec.gid = 0; }
+};
+struct Container : SandboxTest {  // as Docker does it: no user namespace, setuid(2)
+  Container() {
+    user_namespace = false;
+    spec.nest = false;
+  }
 };
 struct WithoutRedirect : SandboxTest {
   WithoutRedirect() { spec.redirect = false; }
@@ -294,14 +308,21 @@ void nor_has_an_ordinary_users(AsUser& t) {
 
 template <class Test>
 void attack_and_fail(Test& t) {
+  // As a vault's key may lie there: in the session keyring that the sandbox's processes inherit.
+  syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, nullptr);
+  syscall(SYS_add_key, "user", "moat-test", "secret", 6, KEY_SPEC_SESSION_KEYRING);
+  const bool kept =
+      syscall(SYS_keyctl, KEYCTL_SEARCH, KEY_SPEC_SESSION_KEYRING, "user", "moat-test", 0) >= 0;
+  assert_true(kept);
   t.spec.command = {"/run/moat/inside", "attack", "/run/moat/init.sock"};
   const bool ran = t.run();
   expect(t, ran);
   expect(t, t.said("descriptors: 0 1 2\n"));
   for (const char* line :
        {"memory of init: EACCES", "environ of init: EACCES", "descriptor of init: EACCES",
-        "root of init: EACCES", "ptrace of init: EPERM", "lo down: EPERM", "raw socket: EPERM",
-        "packet socket: EPERM", "control socket: ECONNREFUSED",
+        "root of init: EACCES", "vsock socket: EAFNOSUPPORT", "kernel crypto socket: EAFNOSUPPORT",
+        "io_uring: ENOSYS", "key of the host: ENOKEY", "ptrace of init: EPERM", "lo down: EPERM",
+        "raw socket: EPERM", "packet socket: EAFNOSUPPORT", "control socket: ECONNREFUSED",
         "lo down in a namespace of its own: EPERM", "alive: ok"})
     expect(t, t.said(line));
   expect(t, !t.said("sysctl: ok"));
@@ -312,6 +333,73 @@ void init_and_its_network_are_out_of_reach(SandboxTest& t) {
 }
 void also_for_root_inside(AsRootInside& t) {
   attack_and_fail(t);
+}
+
+void a_container_gets_the_same_seal(Container& t) {
+  if (geteuid() != 0) return;
+  t.spec.command = {"/run/moat/inside", "tcp", "93.184.216.34", "8443", "hello"};
+  const bool sealed = t.seal();
+  expect(t, sealed);
+  const std::string wanted = wanted_by(t, Kind::tcp, false);
+  expect(t, wanted == "93.184.216.34 8443");
+}
+void nor_has_a_containers_user(Container& t) {
+  if (geteuid() == 0) check_status(t, "1000");
+}
+void nor_has_a_containers_root(Container& t) {
+  t.spec.uid = t.spec.gid = 0;
+  if (geteuid() == 0) check_status(t, "0");
+}
+void also_for_a_containers_user(Container& t) {
+  if (geteuid() == 0) attack_and_fail(t);
+}
+void also_for_a_containers_root(Container& t) {
+  t.spec.uid = t.spec.gid = 0;
+  if (geteuid() == 0) attack_and_fail(t);
+}
+void a_containers_leftovers_end_as_well(Container& t) {
+  if (geteuid() != 0) return;
+  t.spec.command = {"sh", "-c",
+                    "stat -c %u /home/agent; setsid sleep 600 & setsid sleep 600 & exit 3"};
+  const bool ran = t.run();
+  expect(t, ran);
+  expect(t, t.told.exited && t.told.exited->code == 3 && t.output == "1000\n");
+}
+
+// A network namespace of its own that has an interface.
+void enter_a_network_that_leads_somewhere() {
+  ifreq request{};
+  strcpy(request.ifr_name, "leak0");
+  request.ifr_flags = IFF_TUN | IFF_NO_PI;
+  if (unshare(CLONE_NEWNET) != 0) _exit(97);
+  const int tun = open("/dev/net/tun", O_RDWR);
+  if (tun < 0 || ioctl(tun, TUNSETIFF, &request) != 0 || ioctl(tun, TUNSETPERSIST, 1) != 0)
+    _exit(96);
+  const int fd = socket(AF_INET, SOCK_DGRAM, 0);
+  request.ifr_flags = IFF_UP;
+  if (ioctl(fd, SIOCSIFFLAGS, &request) != 0) _exit(95);
+}
+
+void an_interface_that_leads_out_ends_it_before_anything_is_changed(Container& t) {
+  if (geteuid() != 0 || access("/dev/net/tun", W_OK) != 0) return;
+  t.before_bwrap = enter_a_network_that_leads_somewhere;
+  t.own_network = false;
+  t.start();
+  t.end();
+  expect(t, t.told.failed && t.told.shell_status == 125 && !t.told.proof);
+  expect(t, t.told.failed->message.find("interface leak0 is up") != std::string::npos);
+}
+
+void where_ipv6_is_off_the_proof_says_so(SandboxTest& t) {
+  t.more_arguments = {"--cap-add", "CAP_SYS_ADMIN"};
+  t.before_init =
+      "echo 1 > /proc/sys/net/ipv6/conf/lo/disable_ipv6; "
+      "mount --bind /proc/sys /proc/sys && mount -o remount,bind,ro /proc/sys";
+  t.spec.command = {"/run/moat/inside", "tcp", "2606:2800::1", "443", "hello"};
+  const bool ran = t.run();
+  expect(t, ran);
+  expect(t, t.told.proved("ipv6") == "off" && t.told.listeners.size() == 3);
+  expect(t, t.said("connect: E"));
 }
 
 void init_hides_its_token(SandboxTest& t) {
@@ -478,6 +566,14 @@ int main(int argc, char** argv) {
       MOAT_TEST(AsUser, nor_has_an_ordinary_users),
       MOAT_TEST(SandboxTest, init_and_its_network_are_out_of_reach),
       MOAT_TEST(AsRootInside, also_for_root_inside),
+      MOAT_TEST(Container, a_container_gets_the_same_seal),
+      MOAT_TEST(Container, nor_has_a_containers_user),
+      MOAT_TEST(Container, nor_has_a_containers_root),
+      MOAT_TEST(Container, also_for_a_containers_user),
+      MOAT_TEST(Container, also_for_a_containers_root),
+      MOAT_TEST(Container, a_containers_leftovers_end_as_well),
+      MOAT_TEST(Container, an_interface_that_leads_out_ends_it_before_anything_is_changed),
+      MOAT_TEST(SandboxTest, where_ipv6_is_off_the_proof_says_so),
       MOAT_TEST(SandboxTest, init_hides_its_token),
       MOAT_TEST(SandboxTest, the_ca_is_trusted_by_file_and_by_variable),
       MOAT_TEST(SandboxTest, a_bundle_that_exists_is_appended_to_once),

@@ -131,6 +131,8 @@ struct proof;
 struct proof* seal_prove(const struct network* network, const struct files* files,
                          const struct spec* spec);
 void seal_tell(struct proof* proof); /* and free it */
+/* Before anything is changed: a namespace with a way out is not ours to change. */
+void seal_check_namespace(void);
 void proof_line(struct proof* proof, const char* format, ...) __attribute__((format(printf, 2, 3)));
 /* reach.c: the part of the proof that makes connections. */
 void reach_prove(struct proof* proof, const struct network* network);
@@ -142,6 +144,9 @@ void privileges_drop_init(const struct spec* spec); /* PID 1, once the command i
 /* The command's process. NULL, or the stage that failed, with errno. */
 const char* privileges_drop_command(const struct spec* spec);
 void close_from(int first, bool on_exec_only);
+
+/* filter.c: no sockets but of the families that the seal covers. False and errno. */
+bool filter_sockets(void);
 
 /* command.c: the command's process, up to its exec. */
 pid_t command_start(const struct spec* spec, char** environment);

@@ -42,6 +42,7 @@ int main(int argc, char** argv) {
 
   struct network network;
   struct files files;
+  seal_check_namespace();
   network_seal(&network, &spec);
   files_write(&files, &spec);
   struct proof* proof = seal_prove(&network, &files, &spec);

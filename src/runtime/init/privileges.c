@@ -126,6 +126,11 @@ const char* privileges_drop_command(const struct spec* spec) {
   if (failed == NULL && spec->nest) failed = nest(spec);
   if (failed != NULL) return failed;
 
+  if (!spec->new_privs && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return "no_new_privs";
+  /* While we may: by no_new_privs, or by the capabilities that a nested namespace gives. A
+     container that keeps new privileges is filtered by its engine, which denies more. */
+  if (!filter_sockets() && !(spec->new_privs && !spec->nest && errno == EACCES))
+    return "system call filter";
   empty_bounding_set();
   prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
   /* Uid 0 is to mean nothing to the kernel from here on. */
@@ -139,7 +144,6 @@ const char* privileges_drop_command(const struct spec* spec) {
     if (setresuid(spec->uid, spec->uid, spec->uid) != 0) return "setuid";
   }
   if (set_capabilities(0) != 0) return "capabilities";
-  if (!spec->new_privs && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return "no_new_privs";
 
   errno = EPERM;
   if (!has_no_capability()) return "capabilities are left";

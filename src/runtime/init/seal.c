@@ -69,6 +69,12 @@ static int check_link(const struct nlmsghdr* message, void* context) {
   return more < 0 || (size_t)more >= sizeof links->down - used ? EMSGSIZE : 0;
 }
 
+void seal_check_namespace(void) {
+  struct links links = {.lo = false};
+  int error = netlink_list(RTM_GETLINK, AF_UNSPEC, check_link, &links);
+  if (error != 0) fail(error, "seal: interfaces");
+}
+
 /* Tunnels that the kernel makes by itself in each new namespace (tunl0, sit0) go if they can, and
  * are of no use to anyone without CAP_NET_ADMIN while they are down. */
 static void prove_interfaces(struct proof* proof) {
@@ -112,6 +118,7 @@ static void tell_privileges(struct proof* proof, const struct spec* spec) {
   proof_line(proof, "uid: %lu", (unsigned long)spec->uid);
   proof_line(proof, "gid: %lu", (unsigned long)spec->gid);
   proof_line(proof, "capabilities: none");
+  proof_line(proof, "socket-families: unix inet inet6 netlink");
   proof_line(proof, "new-privileges: %s", spec->new_privs ? "by setuid programs" : "none");
 }
 
