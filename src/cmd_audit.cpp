@@ -88,11 +88,7 @@ void tell(const RunEntry& run, const Verdict& verdict, const std::string& key_id
       out.line("What is there fits together, but how it ended is not proved.");
       return;
     case Verdict::Kind::tampered:
-      out.line("TAMPERED: " +
-               (verdict.problem_seq
-                    ? format("record %llu: ", static_cast<unsigned long long>(*verdict.problem_seq))
-                    : std::string()) +
-               printable(verdict.problem));
+      out.line("TAMPERED: " + printable(verdict.problem));
   }
 }
 
