@@ -1,0 +1,216 @@
+#include "proxy/proxy.h"
+
+#include <sys/resource.h>
+
+#include "wall.h"
+
+using namespace moat;
+using namespace moat::proxy;
+using moat::test::Origin;
+using moat::test::Peer;
+using moat::test::Recorder;
+
+namespace {
+
+struct ProxyTest {
+  Loop loop;
+  Recorder recorder;
+  Settings settings;
+  Origin origin{loop};
+  std::unique_ptr<Proxy> proxy;
+  uint16_t port = 0;
+  uint16_t dns_port = 0;
+  std::list<std::unique_ptr<Peer>> agents;
+  std::vector<Fd> hoard;
+  rlimit descriptors{};
+
+  ProxyTest() { settings.connect_to["*"] = "127.0.0.1:" + std::to_string(origin.port); }
+  ~ProxyTest() {
+    if (descriptors.rlim_cur != 0) setrlimit(RLIMIT_NOFILE, &descriptors);
+  }
+  void start() {
+    proxy = test::need(Proxy::create(loop, std::move(settings), recorder));
+    Listener listener;
+    listener.fd = test::listen_on_loopback(&port);
+    proxy->listen(std::move(listener));
+  }
+  static sockaddr_in loopback(uint16_t to) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    address.sin_port = htons(to);
+    return address;
+  }
+  Peer& connect(uint16_t to) {
+    Fd fd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    const sockaddr_in address = loopback(to);
+    if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||
+        !set_non_blocking(fd.get())) {
+      throw std::runtime_error("cannot connect to the proxy");
+    }
+    agents.push_back(std::make_unique<Peer>(loop, std::move(fd)));
+    return *agents.back();
+  }
+  template <class Done>
+  bool until(Done done) {
+    return test::turn_until(loop, done);
+  }
+};
+
+const std::string through = "GET http://api.example.com/ HTTP/1.1\r\nHost: api.example.com\r\n\r\n";
+
+const std::string question = std::string(
+    "\x12\x34\x01\0\0\x01\0\0\0\0\0\0\x01"
+    "a\x07"
+    "example\x03"
+    "com\0\0\x01\0\x01",
+    31);
+
+void a_listener_serves_connections(ProxyTest& t) {
+  t.start();
+  assert_true(t.proxy->ca_pem().find("BEGIN CERTIFICATE") != std::string::npos);
+  Peer& agent = t.connect(t.port);
+  agent.say(through);
+  assert_true(t.until([&] { return agent.has("\r\n\r\nok"); }));
+  assert_int_equal(t.proxy->connections(), 1);
+  agent.transport.close();
+  assert_true(t.until([&] { return t.proxy->connections() == 0; }));
+  assert_int_equal(t.recorder.exchanges.size(), 1);
+}
+
+void the_hosts_own_services_are_out_of_reach(ProxyTest& t) {
+  t.settings.connect_to.clear();
+  t.start();
+  for (const char* name : {"localhost", "127.0.0.1"}) {
+    Peer& agent = t.connect(t.port);
+    const std::string host = std::string(name) + ":" + std::to_string(t.origin.port);
+    agent.say("GET http://" + host + "/ HTTP/1.1\r\nHost: " + host + "\r\n\r\n");
+    assert_true(t.until([&] { return agent.has("403 Forbidden"); }));
+  }
+  assert_int_equal(t.origin.accepted, 0);
+}
+
+void connections_past_the_limit_wait_their_turn(ProxyTest& t) {
+  t.settings.limits.connections = 2;
+  t.start();
+  Peer& one = t.connect(t.port);
+  Peer& two = t.connect(t.port);
+  Peer& three = t.connect(t.port);
+  one.say(through);
+  two.say(through);
+  three.say(through);
+  assert_true(t.until([&] { return one.has("ok") && two.has("ok"); }));
+  for (int i = 0; i < 20; i++) t.loop.turn(Milliseconds(1));
+  assert_false(three.has("ok"));
+  assert_int_equal(t.proxy->connections(), 2);
+  one.transport.close();
+  assert_true(t.until([&] { return three.has("ok"); }));
+}
+
+void running_out_of_descriptors_is_survived(ProxyTest& t) {
+  t.start();
+  Peer& agent = t.connect(t.port);
+  agent.say(through);
+  getrlimit(RLIMIT_NOFILE, &t.descriptors);
+  rlimit few = t.descriptors;
+  few.rlim_cur = 256;
+  setrlimit(RLIMIT_NOFILE, &few);
+  while (true) {
+    Fd fd(dup(t.origin.fd.get()));
+    if (!fd) break;
+    t.hoard.push_back(std::move(fd));
+  }
+  for (int i = 0; i < 20; i++) t.loop.turn(Milliseconds(1));
+  assert_int_equal(t.proxy->connections(), 0);
+  t.hoard.clear();
+  assert_true(t.until([&] { return agent.has("ok"); }));
+}
+
+void no_new_connections_but_the_old_ones_go_on(ProxyTest& t) {
+  t.start();
+  Peer& agent = t.connect(t.port);
+  agent.say(through);
+  assert_true(t.until([&] { return agent.has("ok"); }));
+  t.proxy->stop_listening();
+  agent.received.clear();
+  agent.say(through);
+  assert_true(t.until([&] { return agent.has("ok"); }));
+}
+
+void its_end_cuts_every_connection_and_tells(ProxyTest& t) {
+  t.origin.answers = {""};
+  t.start();
+  Peer& agent = t.connect(t.port);
+  Peer& silent = t.connect(t.port);
+  agent.say(through);
+  assert_true(t.until([&] { return !t.origin.requests.empty() && t.proxy->connections() == 2; }));
+  t.proxy.reset();
+  assert_true(t.until([&] { return agent.gone() && silent.gone(); }));
+  assert_int_equal(t.recorder.exchanges.size(), 2);
+}
+
+void questions_are_answered_over_udp_and_tcp(ProxyTest& t) {
+  t.start();
+  Listener udp;
+  udp.kind = Listener::Kind::dns_udp;
+  udp.fd = test::listen_on_loopback(&t.dns_port, SOCK_DGRAM);
+  t.proxy->listen(std::move(udp));
+  t.hoard.emplace_back(socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  const sockaddr_in address = ProxyTest::loopback(t.dns_port);
+  const int fd = t.hoard.back().get();
+  assert_int_equal(::connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+  assert_int_equal(send(fd, question.data(), question.size(), 0), question.size());
+  char answer[512];
+  ssize_t count = 0;
+  assert_true(t.until([&] { return (count = recv(fd, answer, sizeof answer, 0)) > 0; }));
+  assert_int_equal(count, question.size() + 16);
+  assert_memory_equal(answer + count - 4, "\xc6\x12\x00\x01", 4);
+  assert_int_equal(send(fd, "junk", 4, 0), 4);
+
+  Listener tcp;
+  tcp.kind = Listener::Kind::dns_tcp;
+  tcp.fd = test::listen_on_loopback(&t.dns_port);
+  t.proxy->listen(std::move(tcp));
+  Peer& agent = t.connect(t.dns_port);
+  const std::string framed = std::string(1, '\0') + static_cast<char>(question.size()) + question;
+  agent.say(framed + framed + framed.substr(0, 7));
+  assert_true(t.until([&] { return agent.received.size() == 2 * (2 + question.size() + 16); }));
+  agent.received.clear();
+  agent.say(framed.substr(7));
+  assert_true(t.until([&] { return agent.received.size() == 2 + question.size() + 16; }));
+  agent.say("\xff\xff");
+  assert_true(t.until([&] { return agent.gone(); }));
+  assert_int_equal(t.recorder.questions.size(), 1);
+  assert_string_equal(t.recorder.questions[0].name.c_str(), "a.example.com");
+}
+
+void idle_questioners_give_way_to_new_ones(ProxyTest& t) {
+  t.start();
+  Listener tcp;
+  tcp.kind = Listener::Kind::dns_tcp;
+  tcp.fd = test::listen_on_loopback(&t.dns_port);
+  t.proxy->listen(std::move(tcp));
+  Peer& first = t.connect(t.dns_port);
+  for (int i = 0; i < 64; i++) {
+    t.connect(t.dns_port);
+    t.loop.turn(Milliseconds(1));
+  }
+  assert_true(t.until([&] { return first.gone(); }));
+  assert_false(t.agents.back()->gone());
+}
+
+}  // namespace
+
+int main() {
+  const CMUnitTest tests[] = {
+      MOAT_TEST(ProxyTest, a_listener_serves_connections),
+      MOAT_TEST(ProxyTest, the_hosts_own_services_are_out_of_reach),
+      MOAT_TEST(ProxyTest, connections_past_the_limit_wait_their_turn),
+      MOAT_TEST(ProxyTest, running_out_of_descriptors_is_survived),
+      MOAT_TEST(ProxyTest, no_new_connections_but_the_old_ones_go_on),
+      MOAT_TEST(ProxyTest, its_end_cuts_every_connection_and_tells),
+      MOAT_TEST(ProxyTest, questions_are_answered_over_udp_and_tcp),
+      MOAT_TEST(ProxyTest, idle_questioners_give_way_to_new_ones),
+  };
+  return cmocka_run_group_tests_name("proxy/proxy", tests, nullptr, nullptr);
+}

@@ -1,0 +1,283 @@
+#include "proxy/upstream.h"
+
+#include "wall.h"
+
+using namespace moat;
+using namespace moat::proxy;
+using moat::test::Peer;
+using moat::test::Wall;
+
+namespace {
+
+const std::string get = "GET / HTTP/1.1\r\nHost: api.example.com\r\n\r\n";
+const std::string post = "POST / HTTP/1.1\r\nHost: api.example.com\r\nContent-Length: 1\r\n\r\nx";
+
+// A resolver that answers what the test says, when it says so.
+struct UpstreamTest : Wall {
+  struct Query final : Resolver::Query {};
+  std::vector<SocketAddress> addresses;
+  bool silent = false;
+  std::unique_ptr<Upstream> own;
+  std::unique_ptr<Upstream::Opening> opening;
+  std::optional<Result<std::unique_ptr<OriginSide>>> result;
+
+  Upstream& with_resolver() {
+    the_world();
+    own = std::make_unique<Upstream>(
+        loop, settings, *tls, system_clock(),
+        [this](const std::string& name, uint16_t port, const Resolver::Done& done) {
+          resolved.push_back(name);
+          for (SocketAddress& address : addresses) address.set_port(port);
+          if (!silent) loop.defer([this, done] { done(addresses); });
+          return std::make_unique<Query>();
+        });
+    return *own;
+  }
+  void add(const char* ip) { addresses.push_back(*SocketAddress::from_ip(ip, 0)); }
+  // "ok", or the code of the failure by its meaning.
+  std::string open(const OriginTarget& target) {
+    result.reset();
+    opening = with_resolver().open(target, [this](auto r) { result.emplace(std::move(r)); });
+    if (!until([this] { return result.has_value(); })) return "nothing";
+    if (*result) return "ok";
+    const Error& error = result->error();
+    return error.code == Errc::denied    ? "denied"
+           : error.code == Errc::timeout ? "timeout"
+           : error.code == Errc::tls     ? "tls"
+           : error.code == Errc::dns     ? "dns"
+                                         : error.message;
+  }
+};
+
+void every_address_is_looked_at(UpstreamTest& t) {
+  t.settings.connect_to.clear();
+  t.settings.limits.connect = Milliseconds(50);
+  t.add("127.0.0.1");
+  t.add("10.0.0.1");
+  assert_string_equal(t.open({"http", "rebound.example.com", t.origin.port, false}).c_str(),
+                      "denied");
+  assert_true(t.result->error().message.find("10.0.0.1 is private") != std::string::npos);
+  // One that is in bounds does not let the others in.
+  t.addresses.clear();
+  t.add("127.0.0.1");
+  t.add("192.0.0.1");
+  t.add("1.2.3.4");
+  t.open({"http", "mixed.example.com", t.origin.port, false});
+  assert_true(t.opening->address().empty() || t.opening->address().find("127.") != 0);
+  assert_int_equal(t.origin.accepted, 0);
+}
+
+void a_local_host_may_lie_inside(UpstreamTest& t) {
+  t.settings.connect_to.clear();
+  t.add("127.0.0.1");
+  assert_string_equal(t.open({"http", "db.example.com", t.origin.port, true}).c_str(), "ok");
+  assert_true(t.opening->times().connected_ns >= t.opening->times().resolved_ns);
+}
+
+void a_name_without_an_address_is_said_so(UpstreamTest& t) {
+  t.settings.connect_to.clear();
+  assert_string_equal(t.open({"http", "empty.example.com", 80, false}).c_str(), "dns");
+}
+
+void connect_to_goes_from_the_narrow_to_the_wide(UpstreamTest& t) {
+  Upstream& upstream = t.with_resolver();
+  auto& map = t.settings.connect_to;
+  map = {{"a.com:443", "one:1"}, {"*:443", "two:2"}, {"a.com:*", "three"}, {"*", "[::1]:4"}};
+  assert_string_equal(upstream.mapped("a.com", 443).c_str(), "one:1");
+  assert_string_equal(upstream.mapped("b.com", 443).c_str(), "two:2");
+  assert_string_equal(upstream.mapped("a.com", 80).c_str(), "three:80");
+  assert_string_equal(upstream.mapped("b.com", 80).c_str(), "[::1]:4");
+  map.clear();
+  assert_string_equal(upstream.mapped("a.com", 443).c_str(), "");
+  map["[2001:db8::1]:443"] = "six:6";
+  assert_string_equal(upstream.mapped("2001:db8::1", 443).c_str(), "six:6");
+}
+
+void a_bad_connect_to_is_an_error_that_names_it(UpstreamTest& t) {
+  t.settings.connect_to["*"] = "not a host";
+  const std::string why = t.open({"http", "a.com", 80, false});
+  assert_true(why.find("connect_to") != std::string::npos);
+}
+
+void each_stage_has_its_time(UpstreamTest& t) {
+  t.settings.limits.resolve = t.settings.limits.handshake = Milliseconds(50);
+  t.silent = true;
+  t.settings.connect_to.clear();
+  assert_string_equal(t.open({"http", "a.com", 80, false}).c_str(), "timeout");
+  t.silent = false;
+  t.add("127.0.0.1");
+  t.origin.script = [](Peer&) {};
+  assert_string_equal(t.open({"https", "a.com", t.origin.port, true}).c_str(), "timeout");
+}
+
+void the_name_that_is_verified_is_the_one_that_was_asked_for(UpstreamTest& t) {
+  t.add("127.0.0.1");
+  t.origin_speaks_tls("api.example.com");
+  assert_string_equal(t.open({"https", "api.example.com", 443, false}).c_str(), "ok");
+  assert_string_equal(t.open({"https", "other.example.com", 443, false}).c_str(), "tls");
+}
+
+void an_opening_may_be_dropped_at_any_time(UpstreamTest& t) {
+  t.add("127.0.0.1");
+  t.origin_speaks_tls("api.example.com");
+  Upstream& upstream = t.with_resolver();
+  for (int turns = 0; turns < 12; turns++) {
+    t.opening = upstream.open({"https", "api.example.com", 443, false},
+                              [&t](auto r) { t.result.emplace(std::move(r)); });
+    for (int i = 0; i < turns; i++) t.loop.turn(Milliseconds(1));
+    t.opening.reset();
+    t.result.reset();
+  }
+}
+
+void a_connection_is_kept_for_its_origin_only(UpstreamTest& t) {
+  Peer& one = t.connect("api.example.com", 80);
+  one.say(get);
+  assert_true(t.until_has(one, "\r\n\r\nok"));
+  assert_true(t.until([&] { return t.upstream->idle() == 1; }));
+  Peer& two = t.connect("other.example.com", 80);
+  two.say("GET / HTTP/1.1\r\nHost: other.example.com\r\n\r\n");
+  assert_true(t.until_has(two, "\r\n\r\nok"));
+  assert_int_equal(t.origin.accepted, 2);
+  Peer& three = t.connect("api.example.com", 80);
+  three.say(get);
+  assert_true(t.until_has(three, "\r\n\r\nok"));
+  assert_int_equal(t.origin.accepted, 2);
+  assert_true(t.until([&] { return t.upstream->idle() == 2; }));
+}
+
+void idle_connections_are_few_and_do_not_stay(UpstreamTest& t) {
+  t.settings.limits.pooled_per_origin = 2;
+  t.settings.limits.pool_idle = Milliseconds(100);
+  t.origin.answers = {""};
+  for (int i = 0; i < 4; i++) t.connect("api.example.com", 80).say(get);
+  assert_true(t.until([&] { return t.origin.requests.size() == 4; }));
+  for (const auto& peer : t.origin.peers) {
+    peer->transport.write("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+  }
+  assert_true(t.until_told(4));
+  assert_true(t.until([&] { return t.upstream->idle() == 2; }));
+  assert_true(t.until([&] { return t.upstream->idle() == 0; }));
+}
+
+void a_kept_connection_that_ends_is_forgotten(UpstreamTest& t) {
+  Peer& agent = t.connect("api.example.com", 80);
+  agent.say(get);
+  assert_true(t.until_has(agent, "\r\n\r\nok"));
+  assert_true(t.until([&] { return t.upstream->idle() == 1; }));
+  t.origin.peers.front()->transport.close();
+  assert_true(t.until([&] { return t.upstream->idle() == 0; }));
+}
+
+void an_origin_that_speaks_unasked_is_not_listened_to(UpstreamTest& t) {
+  Peer& agent = t.connect("api.example.com", 80);
+  agent.say(get);
+  assert_true(t.until_has(agent, "\r\n\r\nok"));
+  assert_true(t.until([&] { return t.upstream->idle() == 1; }));
+  t.origin.peers.front()->transport.write("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison");
+  assert_true(t.until([&] { return t.upstream->idle() == 0; }));
+  agent.received.clear();
+  agent.say(get);
+  assert_true(t.until_has(agent, "\r\n\r\nok"));
+  // Also what comes in the same breath as a proper answer.
+  t.origin.answers = {
+      "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\n\r\npoison"};
+  agent.received.clear();
+  agent.say(get);
+  assert_true(t.until_has(agent, "\r\n\r\nok"));
+  assert_true(t.until_told(3));
+  t.origin.answers = {"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfine"};
+  agent.received.clear();
+  agent.say(get);
+  assert_true(t.until_has(agent, "fine"));
+  assert_false(agent.has("poison"));
+}
+
+// The origin closes a kept connection just as a request is sent on it.
+void a_request_is_repeated_only_when_that_is_safe(UpstreamTest& t) {
+  int connection = 0;
+  t.origin.script = [&](Peer& peer) {
+    if (!peer.has("\r\n\r\n")) return;
+    t.origin.requests.push_back(std::exchange(peer.received, {}));
+    if (&peer == t.origin.peers.front().get() && ++connection > 1) {
+      peer.transport.reset();
+    } else {
+      peer.transport.write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    }
+  };
+  Peer& agent = t.connect("api.example.com", 80);
+  agent.say(get);
+  assert_true(t.until_has(agent, "\r\n\r\nok"));
+  agent.received.clear();
+  agent.say(get);
+  assert_true(t.until_has(agent, "\r\n\r\nok"));
+  assert_int_equal(t.origin.requests.size(), 3);
+  assert_int_equal(t.origin.accepted, 2);
+  assert_true(t.until_told(2));
+  assert_int_equal(t.recorder.exchanges.size(), 2);
+  assert_true(t.told().complete);
+}
+
+void a_request_that_changes_things_is_not_repeated(UpstreamTest& t) {
+  int requests = 0;
+  t.origin.script = [&](Peer& peer) {
+    if (!peer.has("\r\n\r\n")) return;
+    peer.received.clear();
+    if (++requests > 1) {
+      peer.transport.reset();
+    } else {
+      peer.transport.write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    }
+  };
+  Peer& agent = t.connect("api.example.com", 80);
+  agent.say(get);
+  assert_true(t.until_has(agent, "\r\n\r\nok"));
+  agent.received.clear();
+  agent.say(post);
+  assert_true(t.until_has(agent, "502 Bad Gateway"));
+  assert_int_equal(t.origin.accepted, 1);
+}
+
+void an_answer_that_was_begun_is_not_asked_for_again(UpstreamTest& t) {
+  int requests = 0;
+  t.origin.script = [&](Peer& peer) {
+    if (!peer.has("\r\n\r\n")) return;
+    peer.received.clear();
+    if (++requests > 1) {
+      peer.transport.write("HTTP/1.1 2");
+      peer.transport.end_writing();
+    } else {
+      peer.transport.write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    }
+  };
+  Peer& agent = t.connect("api.example.com", 80);
+  agent.say(get);
+  assert_true(t.until_has(agent, "\r\n\r\nok"));
+  agent.received.clear();
+  agent.say(get);
+  assert_true(t.until_has(agent, "502 Bad Gateway"));
+  assert_int_equal(requests, 2);
+}
+
+}  // namespace
+
+int main() {
+  const CMUnitTest tests[] = {
+      MOAT_TEST(UpstreamTest, every_address_is_looked_at),
+      MOAT_TEST(UpstreamTest, a_local_host_may_lie_inside),
+      MOAT_TEST(UpstreamTest, a_name_without_an_address_is_said_so),
+      MOAT_TEST(UpstreamTest, connect_to_goes_from_the_narrow_to_the_wide),
+      MOAT_TEST(UpstreamTest, a_bad_connect_to_is_an_error_that_names_it),
+      MOAT_TEST(UpstreamTest, each_stage_has_its_time),
+      MOAT_TEST(UpstreamTest, the_name_that_is_verified_is_the_one_that_was_asked_for),
+      MOAT_TEST(UpstreamTest, an_opening_may_be_dropped_at_any_time),
+      MOAT_TEST(UpstreamTest, a_connection_is_kept_for_its_origin_only),
+      MOAT_TEST(UpstreamTest, idle_connections_are_few_and_do_not_stay),
+      MOAT_TEST(UpstreamTest, a_kept_connection_that_ends_is_forgotten),
+      MOAT_TEST(UpstreamTest, an_origin_that_speaks_unasked_is_not_listened_to),
+      MOAT_TEST(UpstreamTest, a_request_is_repeated_only_when_that_is_safe),
+      MOAT_TEST(UpstreamTest, a_request_that_changes_things_is_not_repeated),
+      MOAT_TEST(UpstreamTest, an_answer_that_was_begun_is_not_asked_for_again),
+  };
+  return cmocka_run_group_tests_name("proxy/upstream", tests, nullptr, nullptr);
+}
