@@ -360,17 +360,16 @@ void InitChannel::go() {
 }
 
 void InitChannel::signal(int number) {
-  if (state_ != State::running || number < 1 || number > 64) return;
+  if (!is_going() || number < 1 || number > 64) return;
   send(MOAT_MSG_SIGNAL, std::string(1, static_cast<char>(number)));
 }
 
 void InitChannel::dial(uint16_t port, std::function<void(Result<Fd>)> done) {
-  if (state_ != State::running || dials_.size() == MOAT_INIT_MAX_DIALS) {
-    loop_.defer([life = std::weak_ptr<char>(life_), running = state_ == State::running,
-                 done = std::move(done)] {
+  if (!is_going() || dials_.size() == MOAT_INIT_MAX_DIALS) {
+    loop_.defer([life = std::weak_ptr<char>(life_), going = is_going(), done = std::move(done)] {
       if (life.expired()) return;
-      done(running ? error(Errc::busy, "too many connections into the sandbox are being made")
-                   : error(Errc::closed, "no command is running in the sandbox"));
+      done(going ? error(Errc::busy, "too many connections into the sandbox are being made")
+                 : error(Errc::closed, "no command is running in the sandbox"));
     });
     return;
   }

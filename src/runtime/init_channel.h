@@ -63,7 +63,8 @@ class InitChannel {
 
   // After on_sealed: run the command. Once; later calls do nothing.
   void go();
-  // To the command's process group; nothing happens before on_started or after the end.
+  // To the command's process group. After go(), though it be before on_started: moat-init keeps it
+  // until the command is there. Nothing happens before go() or after the end.
   void signal(int number);
   // Connects to 127.0.0.1:`port` inside (then to [::1]); `done` is called once, from the loop, with
   // a connected, non-blocking socket; not at all when the channel is destroyed first.
@@ -99,6 +100,9 @@ class InitChannel {
   Result<void> handle(const InitMessage& message);
   Result<void> take_failure(std::string_view body);
   Result<void> take_dialed(std::string_view body);
+  [[nodiscard]] bool is_going() const {
+    return state_ == State::starting || state_ == State::running;
+  }
   // Closes everything and calls `tell`, the last callback there is.
   void finish(const Error& why, const std::function<void()>& tell);
   void lose(const Error& error);

@@ -218,6 +218,15 @@ void a_sandbox_lives_from_hello_to_exit(ChannelTest& t) {
   t.channel->signal(9);
 }
 
+void a_signal_right_after_go_is_not_lost(ChannelTest& t) {
+  const bool sealed = t.seal_it();  // go() is called in on_sealed
+  assert_true(sealed);
+  t.received();
+  t.channel->signal(2);
+  const bool signalled = t.received() == message(MOAT_MSG_SIGNAL, "\x02");
+  assert_true(signalled);
+}
+
 void nothing_is_sent_before_the_token(ChannelTest& t) {
   t.peer = t.dial_in();
   send_with(t.peer.get(), t.hello().substr(0, 36));
@@ -625,6 +634,7 @@ void a_large_spec_arrives_whole(ChannelTest& t) {
 int main() {
   const CMUnitTest tests[] = {
       MOAT_TEST(ChannelTest, a_sandbox_lives_from_hello_to_exit),
+      MOAT_TEST(ChannelTest, a_signal_right_after_go_is_not_lost),
       MOAT_TEST(ChannelTest, nothing_is_sent_before_the_token),
       MOAT_TEST(ChannelTest, a_wrong_token_is_refused_and_the_right_one_still_taken),
       MOAT_TEST(ChannelTest, silent_connections_keep_nobody_out),
