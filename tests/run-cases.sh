@@ -3,8 +3,8 @@
 # `out` and `err` (nothing, where they are missing) and `status` (0, where it is missing).
 # run-cases.sh MOAT SAMPLE_RUNS [CASE...], output in TAP.
 set -u
-moat=$1
-sample_runs=$2
+moat=$(realpath "$1") || exit 2
+sample_runs=$(realpath "$2") || exit 2
 shift 2
 cases=$(cd "$(dirname "$0")/cases" && pwd) || exit 2
 if [ $# -eq 0 ]; then
