@@ -81,7 +81,8 @@ inline void prefer_cheap_curves(mbedtls_ssl_config* config) {
 
 // From 3.6.1 on, tickets of TLS 1.3 are dropped unless asked for.
 inline void take_tickets([[maybe_unused]] mbedtls_ssl_config* config) {
-#if defined(MBEDTLS_SSL_TLS1_3_SIGNAL_NEW_SESSION_TICKETS_ENABLED)
+#if defined(MBEDTLS_SSL_PROTO_TLS1_3) && \
+    defined(MBEDTLS_SSL_TLS1_3_SIGNAL_NEW_SESSION_TICKETS_ENABLED)
   mbedtls_ssl_conf_tls13_enable_signal_new_session_tickets(
       config, MBEDTLS_SSL_TLS1_3_SIGNAL_NEW_SESSION_TICKETS_ENABLED);
 #endif

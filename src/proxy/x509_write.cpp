@@ -3,7 +3,6 @@
 #include <arpa/inet.h>
 #include <mbedtls/asn1write.h>
 #include <mbedtls/error.h>
-#include <mbedtls/oid.h>
 #include <mbedtls/x509_crt.h>
 
 #include <ctime>
