@@ -60,20 +60,34 @@ start() {
 	done
 }
 
+# The pids of the processes that were started with a path below our directory, which is nobody
+# else's: the engine, its containerd, and a shim for each container.
+ours() { # WORD: what else the command line holds
+	for process in /proc/[0-9]*; do
+		line=$(tr '\0' ' ' 2>/dev/null <"$process/cmdline") 2>/dev/null || continue
+		case $line in
+		*"$1"*"$dir/"*) echo "${process#/proc/}" ;;
+		esac
+	done
+}
+
+wait_for_end() { # PIDS
+	tries=0
+	for pid in $1; do
+		while [ -d "/proc/$pid" ] && [ $tries -lt 150 ]; do
+			tries=$((tries + 1))
+			sleep 0.1
+		done
+	done
+}
+
 stop() {
-	if [ -s "$dir/dockerd.pid" ]; then
-		pid=$(cat "$dir/dockerd.pid")
-		# Only if it is ours still: a pid may have found another owner.
-		if tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -qF "$dir/docker.sock"; then
-			kill "$pid"
-			tries=0
-			while [ -d "/proc/$pid" ] && [ $tries -lt 150 ]; do
-				tries=$((tries + 1))
-				sleep 0.1
-			done
-			if [ -d "/proc/$pid" ]; then kill -KILL "$pid"; fi
-		fi
-	fi
+	engine=$(ours 'dockerd --host')
+	for pid in $engine; do kill "$pid" || :; done
+	wait_for_end "$engine"
+	# A test may have killed the engine, and then nobody else ends these.
+	rest=$(ours 'dockerd --host' && ours containerd)
+	for pid in $rest; do kill -KILL "$pid" 2>/dev/null || :; done
 	awk -v dir="$dir/" 'index($5, dir) == 1 { print $5 }' /proc/self/mountinfo | sort -r |
 		while read -r mounted; do umount -l "$mounted" || :; done
 	rm -rf "$dir/data" "$dir/exec" "$dir/docker.sock" "$dir/dockerd.pid" "$dir/dockerd.log"

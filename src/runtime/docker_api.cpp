@@ -50,10 +50,16 @@ Result<void> DockerApi::check_socket() const {
 }
 
 Error DockerApi::unreachable(const Error& cause) const {
+  // The request itself is of no use to whoever reads this; what went wrong stands after it.
+  const std::string_view message = cause.message;
+  const std::string before_reason = socket_path_ + ": ";
+  const size_t at = message.find(before_reason);
+  const std::string reason(
+      at == std::string_view::npos ? message : message.substr(at + before_reason.size()));
   return error(cause.code,
                "the container engine at %s does not answer (%s): see whether it runs ('systemctl "
                "status docker')",
-               socket_path_.c_str(), cause.message.c_str());
+               socket_path_.c_str(), reason.c_str());
 }
 
 void DockerApi::negotiate(Done done) {
