@@ -69,7 +69,8 @@ compare "$scratch/commands" "$scratch/pages" man command
 while read -r name; do
   summary=$(awk -F '\t' -v name="$name" '$1 == "command" && $2 == name { print $3 }' \
     "$scratch/tables")
-  said=$(mandoc -T ascii "$man/moat.1" | col -bx | tr -s ' \n' ' ')
+  # Bold is a letter, a backspace and the letter again.
+  said=$(mandoc -T ascii "$man/moat.1" | sed "s/.$(printf '\b')//g" | tr -s ' \n' ' ')
   case $said in
   *" $name"*"$summary. See moat-$name(1)."*) ;;
   *) problem "moat.1: '$name' is not summed up as '$summary.'" ;;
