@@ -178,8 +178,8 @@ bool exchange(PeersTest& t, TlsContext& context, const std::string& name) {
 void check_origin(PeersTest& t, const std::string& new_key, const std::string& ciphers) {
   const std::string made = t.directory.run(make_certificate(new_key));
   if (made.find("exit 0") == std::string::npos) print_error("%s\n", made.c_str());
-  const TrustStore roots({t.directory.file("root.pem")});
-  TlsContext context(*t.ca, const_cast<TrustStore&>(roots));
+  TrustStore roots({t.directory.file("root.pem")});
+  TlsContext context(*t.ca, roots);
   serve(t, "-tls1_2 -cipher " + ciphers);
   const bool first = exchange(t, context, "api.example.com");
   const bool resumed =
