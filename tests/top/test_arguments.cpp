@@ -9,19 +9,21 @@ using moat::test::Nothing;
 
 namespace {
 
-const Command sample = {"run",
-                        "[WORKSPACE] [-- COMMAND...]",
-                        "Do something",
-                        {{"grant", 'g', "NAME", "A list", true},
-                         {"name", 'n', "NAME", "One"},
-                         {"detach", 'd', nullptr, "A flag"},
-                         {"interactive", 'i', nullptr, "A flag"}},
-                        0,
-                        1,
-                        true,
-                        nullptr};
-const Command plain = {"list", "RUN", "List", {{"tail", 'n', "COUNT", "Count"}},
-                       1,      1,     false,  nullptr};
+const Command sample = {.name = "run",
+                        .operands = "[WORKSPACE] [-- COMMAND...]",
+                        .summary = "Do something",
+                        .options = {{"grant", 'g', "NAME", "A list", true},
+                                    {"name", 'n', "NAME", "One"},
+                                    {"detach", 'd', nullptr, "A flag"},
+                                    {"interactive", 'i', nullptr, "A flag"}},
+                        .max_operands = 1,
+                        .rest = true};
+const Command plain = {.name = "list",
+                       .operands = "RUN",
+                       .summary = "List",
+                       .options = {{"tail", 'n', "COUNT", "Count"}},
+                       .min_operands = 1,
+                       .max_operands = 1};
 
 // What was understood, in one line: options, then operands, then the rest.
 std::string parsed(const Command& command, const std::vector<std::string>& words) {
