@@ -15,12 +15,10 @@
 #include "command.h"
 #include "config.h"
 #include "core/fd.h"
-#include "core/log.h"
 #include "core/loop.h"
 #include "core/text.h"
 #include "paths.h"
 #include "run.h"
-#include "sweep.h"
 
 namespace moat {
 namespace {
@@ -113,8 +111,6 @@ class Detached {
 
 int supervise(const Home& home, const Config& config, Detached& detached) {
   Loop loop;
-  if (auto swept = sweep(loop, home); !swept)
-    log(Level::warning, "%s", swept.error().message.c_str());
   std::string id;
   auto run = Run::create(loop, home, config, [&] { detached.started(id); });
   if (!run) return complain(run.error(), exit_moat);

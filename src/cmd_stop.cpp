@@ -10,7 +10,6 @@
 #include "core/text.h"
 #include "paths.h"
 #include "runs.h"
-#include "sweep.h"
 
 namespace moat {
 namespace {
@@ -47,7 +46,6 @@ int cmd_stop(const Arguments& arguments) {
   const auto home = open_home();
   if (!home) return complain(home.error());
   Loop loop;
-  if (auto swept = sweep(loop, *home); !swept) complain(swept.error());
   for (const auto& selector : arguments.operands()) {
     const auto run = find_run(*home, selector);
     if (!run) return complain(run.error());

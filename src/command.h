@@ -30,6 +30,7 @@ struct Command {
   int min_operands = 0;
   int max_operands = 0;  // -1: any number
   bool rest = false;     // takes "-- WORD..."
+  bool runs = false;     // is about runs: those that lost their supervisor are cleaned up first
   // The exit status. Errors have been told on stderr by then.
   int (*run)(const Arguments& arguments);
 };

@@ -2,7 +2,11 @@
 #include <csignal>
 
 #include "command.h"
+#include "core/log.h"
+#include "core/loop.h"
+#include "paths.h"
 #include "print.h"
+#include "sweep.h"
 
 namespace {
 
@@ -10,6 +14,15 @@ int say(const std::string& text) {
   moat::Output out;
   out.write(text);
   return out.finish(moat::exit_ok);
+}
+
+// Nothing here stops a command from doing its work.
+void clean_up() {
+  const auto home = moat::open_home();
+  if (!home) return;  // the command says why
+  moat::Loop loop;
+  if (const auto swept = moat::sweep(loop, *home); !swept)
+    moat::log(moat::Level::warning, "%s", swept.error().message.c_str());
 }
 
 int dispatch(const std::vector<std::string>& words) {
@@ -27,6 +40,7 @@ int dispatch(const std::vector<std::string>& words) {
   const auto arguments = Arguments::parse(*command, {words.begin() + 1, words.end()});
   if (!arguments) return complain(arguments.error(), exit_usage);
   if (arguments->has("help")) return say(usage(*command));
+  if (command->runs) clean_up();
   return command->run(*arguments);
 }
 

@@ -103,7 +103,9 @@ void Recorder::facts(const RunFacts& facts) {
 
 void Recorder::audit(std::string_view type, const Json& data) {
   if (broken_) return;
-  // Records stand in the order in which things happened: the output before this event first.
+  // Records stand in the order in which things happened: the output before this event first, and
+  // after the end there is none.
+  if (type == "run.ended") keep_partials();
   if (type != "output") attest_output();
   const auto seq = writer_->append_audit(type, clock_.wall_ns(), data);
   check(seq ? Result<void>() : Result<void>(seq.error()));

@@ -94,6 +94,7 @@ Result<void> Run::prepare(const Home& home) {
   auto image = choose_image(config_, facts_.engine);
   if (!image) return image.error();
   facts_.image = image->image;
+  if (auto has = check_host_tools(image->checks); !has) return has;
 
   auto grants = resolve_grants(home, config_.grants);
   if (!grants) return grants.error();

@@ -22,19 +22,6 @@ bool is_id(std::string_view text) {
          text.find_first_not_of("0123456789abcdef") == std::string_view::npos;
 }
 
-Result<std::vector<std::string>> list_ids(const Home& home) {
-  std::vector<std::string> ids;
-  const Handle<DIR, closedir> directory(opendir(home.runs().c_str()));
-  if (!directory) {
-    if (errno == ENOENT) return ids;
-    return errno_error("cannot read %s", home.runs().c_str());
-  }
-  while (const dirent* entry = readdir(directory.get())) {
-    if (is_id(entry->d_name)) ids.emplace_back(entry->d_name);
-  }
-  return ids;
-}
-
 std::vector<std::string> strings(const Json::View& list) {
   std::vector<std::string> all;
   for (const auto& item : list.elements()) all.push_back(item.string());
@@ -64,6 +51,19 @@ Error ambiguous(const std::string& prefix, const std::vector<const RunEntry*>& f
 }
 
 }  // namespace
+
+Result<std::vector<std::string>> run_ids(const Home& home) {
+  std::vector<std::string> ids;
+  const Handle<DIR, closedir> directory(opendir(home.runs().c_str()));
+  if (!directory) {
+    if (errno == ENOENT) return ids;
+    return errno_error("cannot read %s", home.runs().c_str());
+  }
+  while (const dirent* entry = readdir(directory.get())) {
+    if (is_id(entry->d_name)) ids.emplace_back(entry->d_name);
+  }
+  return ids;
+}
 
 Json RunFacts::to_json() const {
   Json json = Json::object();
@@ -127,7 +127,7 @@ Result<RunEntry> read_run(const Home& home, const std::string& id) {
 }
 
 Result<std::vector<RunEntry>> list_runs(const Home& home) {
-  const auto ids = list_ids(home);
+  const auto ids = run_ids(home);
   if (!ids) return ids.error();
   std::vector<RunEntry> runs;
   for (const std::string& id : *ids) {

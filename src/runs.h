@@ -57,6 +57,8 @@ struct RunEntry {
 // 12 lower-case hex digits, at random.
 std::string new_run_id();
 
+// Of every run's directory, in no order.
+Result<std::vector<std::string>> run_ids(const Home& home);
 // All of them, newest first. A directory that holds no readable record is passed over.
 Result<std::vector<RunEntry>> list_runs(const Home& home);
 // By id, unique prefix of one, or name (the newest of that name); "" is the newest run of all.

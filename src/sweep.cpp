@@ -1,5 +1,7 @@
 #include "sweep.h"
 
+#include <unistd.h>
+
 #include <memory>
 #include <optional>
 #include <string>
@@ -47,6 +49,9 @@ Result<void> bury(Loop& loop, RunEntry& run) {
   if (!removed)
     return removed.error().in("run " + run.facts.id + " lost its supervisor, and what it left in " +
                               run.facts.engine + " could not be removed");
+  for (const char* socket : {"/control.sock", "/init.sock"})
+    unlink((run.directory + socket).c_str());
+  if (run.facts.state == "ended" || run.facts.state == "lost") return {};
   // "stopping": the run had ended, and only the removal was still to be done.
   const bool ended = run.facts.state == "stopping";
   run.facts.state = ended ? "ended" : "lost";
@@ -64,12 +69,17 @@ Result<void> bury(Loop& loop, RunEntry& run) {
 }  // namespace
 
 Result<void> sweep(Loop& loop, const Home& home) {
-  auto runs = list_runs(home);
-  if (!runs) return runs.error();
+  const auto ids = run_ids(home);
+  if (!ids) return ids.error();
   Result<void> worst;
-  for (auto& run : *runs) {
-    if (run.alive || run.facts.state == "ended" || run.facts.state == "lost") continue;
-    if (auto buried = bury(loop, run); !buried) worst = std::move(buried);
+  for (const std::string& id : *ids) {
+    // A run that ends in good order takes its control socket along: one access(2) tells most.
+    const std::string directory = home.run(id);
+    if (access((directory + "/control.sock").c_str(), F_OK) != 0) continue;
+    if (is_run_alive(directory)) continue;
+    auto run = find_run(home, id);
+    if (!run) continue;
+    if (auto buried = bury(loop, *run); !buried) worst = std::move(buried);
   }
   return worst;
 }

@@ -57,7 +57,7 @@ step "moat run --grant github -- curl -s https://api.github.com/user"
 run() { moat run --runtime bubblewrap --grant github $to "$work/project" -- "$@"; }
 run curl -s https://api.github.com/user >"$work/answer" || die "the run failed"
 cat "$work/answer"
-main_run=$(moat list --json | /usr/bin/python3 -c 'import json, sys; print(json.load(sys.stdin)[0]["id"])')
+main_run=$(moat list --json | /usr/bin/python3 -c 'import json, sys; print(json.loads(sys.stdin.readline())["id"])')
 
 step "moat run --grant github -- env | grep -i token"
 run env >"$work/env" || die "the run failed"

@@ -17,8 +17,7 @@ constexpr uint16_t class_any = 255;
 
 // Names that mean something on a local network or to a protocol only (RFC 6761 and IANA's list),
 // and the reverse zones. Where a rule names one all the same, it is a name like any other.
-constexpr std::string_view special[] = {"local",   "internal", "onion", "test",
-                                        "invalid", "alt",      "arpa"};
+constexpr std::string_view special[] = {"local", "internal", "onion", "invalid", "alt", "arpa"};
 
 std::string_view last_label(std::string_view name) {
   const size_t dot = name.rfind('.');

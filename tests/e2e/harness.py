@@ -190,9 +190,12 @@ class MoatTest(unittest.TestCase):
         return "/workspace/" + name
 
     # --- the record -----------------------------------------------------------------------------
+    @classmethod
+    def runs(cls):
+        return [json.loads(line) for line in cls.moat("list", "--json").stdout.splitlines()]
+
     def last_run(self):
-        runs = json.loads(self.moat("list", "--json").stdout)
-        return runs[0]
+        return self.runs()[0]
 
     def trace(self, run=""):
         words = ["trace", "--network", "--json"] + ([run] if run else [])
@@ -207,9 +210,6 @@ class MoatTest(unittest.TestCase):
 
     def seen_at_origin(self, path):
         return [entry for entry in self.origin.requests() if entry.get("path") == path]
-
-    def supervisors(self):
-        return [run for run in json.loads(self.moat("list", "--json").stdout) if run.get("alive")]
 
 
 def main():

@@ -17,7 +17,7 @@ class Clients(MoatTest):
         super().setUpClass()
         cls.grant_github(cls())
 
-    def check_injected(self, path="/user"):
+    def check_injected(self, path):
         seen = self.seen_at_origin(path)
         self.assertTrue(seen)
         for entry in seen:
@@ -25,19 +25,18 @@ class Clients(MoatTest):
             self.assertTrue(entry["tls"])
             self.assertEqual(entry["sni"], "api.github.com")
 
-    def check_user(self, done):
+    def check_user(self, done, path):
         self.assertEqual(json.loads(done.stdout)["login"], "your-username")
         self.assertNotIn(self.token, done.stdout + done.stderr)
-        self.check_injected()
+        self.check_injected(path)
 
     def test_curl_as_in_the_mission(self):
         done = self.run_moat("curl", "-s", "https://api.github.com/user",
                              flags=["--grant", "github"])
-        self.check_user(done)
+        self.check_user(done, "/user")
         done = self.run_moat("sh", "-c", "env | grep -i token; true", flags=["--grant", "github"])
         self.assertEqual(done.stdout, "")
-        exchange = [e for e in self.trace("")]
-        self.assertEqual(exchange, [])
+        self.assertEqual(self.trace(), [])
 
     def test_trace_and_logs_and_audit_tell_of_it(self):
         self.run_moat("curl", "-s", "https://api.github.com/user", flags=["--grant", "github"])
@@ -52,7 +51,7 @@ class Clients(MoatTest):
 
     def test_no_grant_no_credential(self):
         done = self.run_moat("curl", "-s", "-w", "%{http_code}", "-o", "/dev/null",
-                             "https://api.github.com/user")
+                             "https://api.github.com/user/none")
         self.assertEqual(done.stdout, "401")
 
     def test_plain_http_never_carries_the_credential(self):
@@ -62,20 +61,20 @@ class Clients(MoatTest):
 
     def test_node_fetch(self):
         self.check_user(self.run_moat(
-            "node", "-e", "fetch('https://api.github.com/user').then(r => r.text())"
-            ".then(t => console.log(t))", flags=["--grant", "github"]))
+            "node", "-e", "fetch('https://api.github.com/user/fetch').then(r => r.text())"
+            ".then(t => console.log(t))", flags=["--grant", "github"]), "/user/fetch")
 
     def test_node_https(self):
         self.check_user(self.run_moat(
-            "node", "-e", "require('https').get('https://api.github.com/user',"
+            "node", "-e", "require('https').get('https://api.github.com/user/https',"
             "{headers: {'user-agent': 'x'}}, r => r.pipe(process.stdout))",
-            flags=["--grant", "github"]))
+            flags=["--grant", "github"]), "/user/https")
 
     def test_python_urllib(self):
         self.check_user(self.run_moat(
             PYTHON, "-c", "import urllib.request as u;"
-            "print(u.urlopen('https://api.github.com/user').read().decode())",
-            flags=["--grant", "github"]))
+            "print(u.urlopen('https://api.github.com/user/urllib').read().decode())",
+            flags=["--grant", "github"]), "/user/urllib")
 
     def test_static_program_without_proxy_support(self):
         done = self.run_moat("busybox", "wget", "-q", "-O", "-",
@@ -84,9 +83,9 @@ class Clients(MoatTest):
 
     def test_explicit_proxy(self):
         for proxy in ("http://proxy.moat.internal:3128", "http://10.9.8.7:8080"):
-            done = self.run_moat("curl", "-s", "-x", proxy, "https://api.github.com/user",
+            done = self.run_moat("curl", "-s", "-x", proxy, "https://api.github.com/user/proxy",
                                  flags=["--grant", "github"])
-            self.check_user(done)
+            self.check_user(done, "/user/proxy")
             done = self.run_moat("curl", "-s", "-x", proxy, "http://allowed.example.test/open/p")
             self.assertIn('"ok": true', done.stdout)
 
@@ -132,7 +131,8 @@ class Clients(MoatTest):
     def test_a_body_that_was_cut_is_not_taken_for_whole(self):
         done = self.run_moat("curl", "-sS", "-o", "/dev/null", "https://allowed.example.test/cut",
                              expect=None)
-        self.assertEqual(done.returncode, 18, done.stderr)  # curl: transfer closed with data left
+        # curl: the transfer was closed with data left, or reset.
+        self.assertIn(done.returncode, (18, 56), done.stderr)
         self.assertFalse(self.trace()[0]["complete"])
 
     def test_streams_arrive_as_they_are_sent(self):

@@ -33,7 +33,7 @@ def attempt(name):
     return decorate
 
 
-def talk_tcp(family, address, payload=b"hello from inside\n"):
+def talk_tcp(family, address, payload=b"\0hello from inside\n"):
     with socket.socket(family, socket.SOCK_STREAM) as s:
         s.settimeout(20)
         s.connect(address)
@@ -124,7 +124,7 @@ def _():
 
 @attempt("loopback of the host by name in Host")
 def _():
-    return talk_tcp(socket.AF_INET, ("93.184.216.34", 80),
+    return talk_tcp(socket.AF_INET, ("93.184.216.34", raw_port),
                     ("GET / HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nConnection: close\r\n\r\n"
                      % raw_port).encode())
 
@@ -180,6 +180,19 @@ def _():
         s.settimeout(3)
         s.sendto(dns_query("metadata.google.internal", 1), ("2001:4860:4860::8888", 53))
         return dns_outcome(s.recv(4096))
+
+
+@attempt("vsock to the hypervisor's host")
+def _():
+    socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM)
+    return "got a vsock"
+
+
+@attempt("io_uring")
+def _():
+    parameters = ctypes.create_string_buffer(256)
+    ring = libc.syscall(425, 4, parameters)
+    return "got a ring" if ring >= 0 else errno.errorcode[ctypes.get_errno()]
 
 
 @attempt("abstract unix socket of the host")
@@ -276,8 +289,9 @@ for name in ("environ", "mem", "maps", "fd/0", "root/etc/passwd", "exe"):
 def _():
     listing = os.open("/proc/self/fd", os.O_RDONLY)
     found = [int(fd) for fd in os.listdir(listing)]
-    # Python itself opens the descriptor that lists, and nothing below it.
-    return [fd for fd in sorted(found) if 2 < fd < listing]
+    # Python itself opens the descriptor that lists, and holds this script open.
+    return [fd for fd in sorted(found) if 2 < fd < listing
+            and not os.path.samefile("/proc/self/fd/%d" % fd, sys.argv[0])]
 
 
 @attempt("docker socket")
@@ -295,7 +309,7 @@ def _():
 
 @attempt("mount")
 def _():
-    result = libc.mount(b"none", b"/mnt", b"tmpfs", 0, None)
+    result = libc.mount(b"none", b"/tmp", b"tmpfs", 0, None)
     return "mounted" if result == 0 else errno.errorcode[ctypes.get_errno()]
 
 
