@@ -89,7 +89,7 @@ class Errors(MoatTest):
 
     def test_wrong_permission_of_the_key_file(self):
         self.grant_github()
-        key = self.moat_home / "key"
+        key = self.moat_home / "credentials.key"
         self.write_config("")
         os.chmod(key, 0o644)
         try:
