@@ -300,6 +300,8 @@ void Http1Agent::on_end() {
 // Everything that came before the end was read, or waits for its turn.
 void Http1Agent::input_ended() {
   if (state_ == State::idle || state_ == State::discard) return die(false);
+  // An empty line between requests is not the beginning of one.
+  if (state_ == State::head && reader_.between_messages()) return die(false);
   if (state_ == State::head) {
     broken_ = true;
     Refusal refusal;
@@ -338,6 +340,7 @@ void Http1Agent::on_limit() {
     case State::idle:
       return die(false);
     case State::head: {
+      if (reader_.between_messages()) return die(false);
       Refusal refusal;
       refusal.status = 408;
       refusal.reason = "the head of the request took too long";

@@ -69,8 +69,10 @@ void Relay::refuse(const Refusal& refusal) {
   opening_.reset();
   record_.refused = refusal.ours;
   record_.reason = refusal.reason;
-  record_.rule = refusal.rule;
-  record_.rule_where = refusal.where;
+  if (refusal.ours) {
+    record_.rule = refusal.rule;
+    record_.rule_where = refusal.where;
+  }
   if (response_begun_) return finish(true);
   const bool to_head = record_.method == "HEAD";
   RefusalMessage message =
@@ -417,8 +419,7 @@ void Relay::fail(const Error& error) {
   if (over_) return;
   if (scrubber_) record_.scrubbed += scrubber_->hits();
   Refusal refusal = refusal_for(error);
-  refusal.rule = refusal.ours ? "address guard" : record_.rule;
-  refusal.where = refusal.ours ? "" : record_.rule_where;
+  if (refusal.ours) refusal.rule = "address guard";
   refuse(refusal);
 }
 
