@@ -1,21 +1,16 @@
 #include "core/fetch_route.h"
 
-#include <curl/curl.h>
-
 #include <algorithm>
 
-#include "core/handle.h"
+#include "core/curl_library.h"
 #include "core/text.h"
 
 namespace moat {
 namespace {
 
-using Url = Handle<CURLU, curl_url_cleanup>;
-using CurlText = Handle<char, curl_free>;
-
-std::string part(const Url& url, CURLUPart which, unsigned flags = 0) {
+std::string part(const CurlUrl& url, CURLUPart which, unsigned flags = 0) {
   char* text = nullptr;
-  if (curl_url_get(url.get(), which, &text, flags) != CURLUE_OK) return {};
+  if (curl().url_get(url.get(), which, &text, flags) != CURLUE_OK) return {};
   return CurlText(text).get();
 }
 
@@ -68,9 +63,9 @@ Result<void> go_by(const std::string& proxy, Route& route) {
   const Error bad = error(Errc::invalid,
                           "the proxy of the environment is not a URL that moat can "
                           "use; set https_proxy to http://HOST:PORT");
-  const Url url(curl_url());
-  if (curl_url_set(url.get(), CURLUPART_URL, proxy.c_str(),
-                   CURLU_NON_SUPPORT_SCHEME | CURLU_GUESS_SCHEME) != CURLUE_OK)
+  const CurlUrl url(curl().url());
+  if (curl().url_set(url.get(), CURLUPART_URL, proxy.c_str(),
+                     CURLU_NON_SUPPORT_SCHEME | CURLU_GUESS_SCHEME) != CURLUE_OK)
     return bad;
   const std::string scheme = part(url, CURLUPART_SCHEME);
   // Of SOCKS only the kinds that resolve names at the proxy: curl would do it in a thread.
@@ -101,11 +96,12 @@ Result<HostPort> parse_host_port(const std::string& text) {
 
 Result<Route> route_of(const std::string& url, const std::map<std::string, std::string>& connect_to,
                        const Environment& environment) {
-  const Url parts(curl_url());
-  const CURLUcode code = curl_url_set(parts.get(), CURLUPART_URL, url.c_str(),
-                                      CURLU_DISALLOW_USER | CURLU_NON_SUPPORT_SCHEME);
+  if (auto loaded = load_curl(); !loaded) return loaded.error();
+  const CurlUrl parts(curl().url());
+  const CURLUcode code = curl().url_set(parts.get(), CURLUPART_URL, url.c_str(),
+                                        CURLU_DISALLOW_USER | CURLU_NON_SUPPORT_SCHEME);
   if (code != CURLUE_OK)
-    return error(Errc::invalid, "the URL cannot be used: %s", curl_url_strerror(code));
+    return error(Errc::invalid, "the URL cannot be used: %s", curl().url_strerror(code));
   const std::string scheme = part(parts, CURLUPART_SCHEME);
   if (scheme != "http" && scheme != "https")
     return error(Errc::unsupported, "%s:// is not supported; use https://",

@@ -3,7 +3,6 @@
 #include <cjson/cJSON.h>
 
 #include <algorithm>
-#include <array>
 #include <cassert>
 #include <charconv>
 #include <cmath>
@@ -11,6 +10,8 @@
 #include <new>
 #include <utility>
 
+#include "core/json_grammar.h"
+#include "core/json_write.h"
 #include "core/secret.h"
 #include "core/text.h"
 
@@ -18,164 +19,11 @@ namespace moat {
 namespace {
 
 constexpr int64_t max_exact = int64_t{1} << 53;  // past this a double skips integers
-constexpr int max_depth = 64;
-constexpr size_t max_values = 200'000;  // of 64 bytes each in cJSON: 13 MB
 
 cJSON* checked(cJSON* node) {
   if (node == nullptr) throw std::bad_alloc();
   return node;
 }
-
-// cJSON's strings end at a NUL; what it takes for white space, numbers and strings is wider than
-// RFC 8259. So the text is held to the grammar here, and cJSON only builds the tree.
-class Grammar {
- public:
-  explicit Grammar(std::string_view text) : text_(text) {}
-
-  Result<void> check() {
-    space();
-    if (!value(0)) return failure();
-    space();
-    if (at_ != text_.size()) return wrong("nothing more was expected"), failure();
-    return {};
-  }
-
- private:
-  bool wrong(const char* why) {
-    if (why_ == nullptr) why_ = why;
-    return false;
-  }
-  [[nodiscard]] Error failure() const {
-    return error(Errc::invalid, "not JSON at byte %zu: %s", at_ + 1, why_);
-  }
-  [[nodiscard]] char peek() const { return at_ < text_.size() ? text_[at_] : '\0'; }
-  bool take(char c) {
-    if (peek() != c || at_ == text_.size()) return false;
-    ++at_;
-    return true;
-  }
-  void space() {
-    while (at_ < text_.size() && std::string_view(" \t\r\n").find(text_[at_]) < 4) ++at_;
-  }
-  bool literal(std::string_view word) {
-    if (text_.substr(at_, word.size()) != word) return wrong("a value was expected");
-    at_ += word.size();
-    return true;
-  }
-
-  bool value(int depth) {
-    if (++values_ > max_values) return wrong("too many values");
-    switch (peek()) {
-      case '{':
-        return depth < max_depth ? object(depth + 1) : wrong("nested too deeply");
-      case '[':
-        return depth < max_depth ? array(depth + 1) : wrong("nested too deeply");
-      case '"':
-        return string();
-      case 't':
-        return literal("true");
-      case 'f':
-        return literal("false");
-      case 'n':
-        return literal("null");
-      default:
-        return number();
-    }
-  }
-
-  bool object(int depth) {
-    ++at_;
-    space();
-    if (take('}')) return true;
-    for (;;) {
-      if (peek() != '"') return wrong("a key in quotes was expected");
-      if (!string()) return false;
-      space();
-      if (!take(':')) return wrong("':' was expected");
-      space();
-      if (!value(depth)) return false;
-      space();
-      if (take('}')) return true;
-      if (!take(',')) return wrong("',' or '}' was expected");
-      space();
-    }
-  }
-
-  bool array(int depth) {
-    ++at_;
-    space();
-    if (take(']')) return true;
-    for (;;) {
-      if (!value(depth)) return false;
-      space();
-      if (take(']')) return true;
-      if (!take(',')) return wrong("',' or ']' was expected");
-      space();
-    }
-  }
-
-  bool string() {
-    ++at_;
-    for (;;) {
-      if (at_ == text_.size()) return wrong("a string without an end");
-      const char c = text_[at_];
-      if (static_cast<unsigned char>(c) < 0x20) return wrong("a control character in a string");
-      ++at_;
-      if (c == '"') return true;
-      if (c == '\\' && !escape()) return false;
-    }
-  }
-
-  bool escape() {
-    if (!take('u')) {
-      if (at_ == text_.size() || std::string_view("\"\\/bfnrt").find(text_[at_]) > 7)
-        return wrong("an unknown escape");
-      ++at_;
-      return true;
-    }
-    unsigned unit = 0;
-    if (!four_digits(unit)) return false;
-    if (unit == 0) return wrong("U+0000 in a string");
-    if (unit < 0xd800 || unit > 0xdfff) return true;
-    unsigned second = 0;
-    if (unit > 0xdbff || !take('\\') || !take('u')) return wrong("half a surrogate pair");
-    if (!four_digits(second)) return false;
-    return (second >= 0xdc00 && second <= 0xdfff) || wrong("half a surrogate pair");
-  }
-
-  bool four_digits(unsigned& unit) {
-    const auto bytes = from_hex(text_.substr(at_, 4));
-    if (!bytes || bytes->size() != 2) return wrong("four hexadecimal digits were expected");
-    unit = static_cast<unsigned char>((*bytes)[0]) * 256u + static_cast<unsigned char>((*bytes)[1]);
-    at_ += 4;
-    return true;
-  }
-
-  bool digits() {
-    const size_t start = at_;
-    while (peek() >= '0' && peek() <= '9') ++at_;
-    return at_ > start;
-  }
-
-  bool number() {
-    const size_t start = at_;
-    take('-');
-    if (!take('0') && !digits())
-      return wrong(at_ > start ? "a digit was expected" : "a value was expected");
-    if (take('.') && !digits()) return wrong("a digit was expected");
-    if (take('e') || take('E')) {
-      if (!take('+')) take('-');
-      if (!digits()) return wrong("a digit was expected");
-    }
-    constexpr size_t max_number = 60;  // cJSON reads no more than 63 characters of one
-    return at_ - start <= max_number || wrong("a number that is too long");
-  }
-
-  std::string_view text_;
-  size_t at_ = 0;
-  size_t values_ = 0;
-  const char* why_ = nullptr;
-};
 
 // What the grammar does not say: keys are unique, numbers are finite.
 Result<void> check_tree(const cJSON* node) {
@@ -213,119 +61,6 @@ std::string clean(std::string_view text) {
   return out;
 }
 
-// Whether a comes before b by UTF-16 code units. Code points from U+10000 up (UTF-8 lead F0 and
-// above) are surrogates there, and so come before U+E000 to U+FFFF (lead EE and EF).
-bool utf16_less(std::string_view a, std::string_view b) {
-  const auto [x, y] = std::mismatch(a.begin(), a.end(), b.begin(), b.end());
-  if (x == a.end() || y == b.end()) return x == a.end() && y != b.end();
-  const auto p = static_cast<unsigned char>(*x);
-  const auto q = static_cast<unsigned char>(*y);
-  if (p >= 0xee && q >= 0xee && (p >= 0xf0) != (q >= 0xf0)) return p >= 0xf0;
-  return p < q;
-}
-
-// As ECMAScript has it, which RFC 8785 3.2.2.3 asks for: the shortest digits that read back the
-// same, plain from 1e-6 up to 1e21 and with an exponent elsewhere.
-std::string number_text(double value) {
-  if (value == 0 || !std::isfinite(value)) return "0";
-  std::array<char, 32> room;
-  const auto end = std::to_chars(room.data(), room.data() + room.size(), std::fabs(value),
-                                 std::chars_format::scientific);
-  const std::string_view text(room.data(), static_cast<size_t>(end.ptr - room.data()));
-  const size_t e = text.find('e');
-  std::string digits(text.substr(0, e));
-  if (digits.size() > 1) digits.erase(1, 1);  // the point after the first
-  int exponent = 0;
-  const std::string_view power = text.substr(e + (text[e + 1] == '+' ? 2 : 1));
-  std::from_chars(power.data(), power.data() + power.size(), exponent);
-
-  const int count = static_cast<int>(digits.size());
-  const int point = exponent + 1;  // where it stands, from the first digit
-  std::string out = value < 0 ? "-" : "";
-  if (point > 21 || point < -5) {
-    if (count > 1) digits.insert(1, ".");
-    return out + digits + format("e%+d", exponent);
-  }
-  if (point <= 0) return out + "0." + std::string(static_cast<size_t>(-point), '0') + digits;
-  if (point >= count) return out + digits + std::string(static_cast<size_t>(point - count), '0');
-  return out + digits.insert(static_cast<size_t>(point), ".");
-}
-
-// cJSON prints numbers past 2^51 one off, hence a writer of our own.
-class Writer {
- public:
-  enum class Style { compact, pretty, canonical };
-  explicit Writer(Style style) : style_(style) {}
-
-  std::string write(const cJSON* node) {
-    if (node != nullptr) value(node, 0);
-    return std::move(out_);
-  }
-
- private:
-  void value(const cJSON* node, size_t depth) {
-    if (cJSON_IsObject(node) || cJSON_IsArray(node)) {
-      list(node, depth);
-    } else if (cJSON_IsString(node)) {
-      string(node->valuestring);
-    } else if (cJSON_IsNumber(node)) {
-      out_ += number_text(node->valuedouble);
-    } else if (cJSON_IsBool(node)) {
-      out_ += cJSON_IsTrue(node) ? "true" : "false";
-    } else {
-      out_ += "null";
-    }
-  }
-
-  void list(const cJSON* node, size_t depth) {
-    const bool is_object = cJSON_IsObject(node);
-    std::vector<const cJSON*> children;
-    for (const cJSON* child = node->child; child != nullptr; child = child->next)
-      children.push_back(child);
-    if (is_object && style_ == Style::canonical)
-      std::sort(children.begin(), children.end(),
-                [](const cJSON* a, const cJSON* b) { return utf16_less(a->string, b->string); });
-    out_ += is_object ? '{' : '[';
-    for (size_t i = 0; i < children.size(); ++i) {
-      if (i > 0) out_ += ',';
-      new_line(depth + 1);
-      if (is_object) {
-        string(children[i]->string);
-        out_ += style_ == Style::pretty ? ": " : ":";
-      }
-      value(children[i], depth + 1);
-    }
-    if (!children.empty()) new_line(depth);
-    out_ += is_object ? '}' : ']';
-  }
-
-  void new_line(size_t depth) {
-    if (style_ != Style::pretty) return;
-    out_ += '\n';
-    out_.append(depth * 2, ' ');
-  }
-
-  void string(std::string_view text) {
-    constexpr std::string_view escaped = "\b\t\n\f\r\"\\";
-    constexpr std::string_view letters = "btnfr\"\\";
-    out_ += '"';
-    for (const char c : text) {
-      if (const size_t i = escaped.find(c); i != std::string_view::npos) {
-        out_ += '\\';
-        out_ += letters[i];
-      } else if (static_cast<unsigned char>(c) < 0x20) {
-        out_ += format("\\u%04x", c);
-      } else {
-        out_ += c;
-      }
-    }
-    out_ += '"';
-  }
-
-  Style style_;
-  std::string out_;
-};
-
 // As deep as check_tree() lets a tree be.
 void wipe_strings(cJSON* node) {
   for (; node != nullptr; node = node->next) {
@@ -338,7 +73,7 @@ void wipe_strings(cJSON* node) {
 
 Result<Json> Json::parse(std::string_view text) {
   if (!is_utf8(text)) return error(Errc::invalid, "not JSON: the text is not UTF-8");
-  if (auto ok = Grammar(text).check(); !ok) return ok.error();
+  if (auto ok = check_json_grammar(text); !ok) return ok.error();
   Json json(cJSON_ParseWithLength(text.data(), text.size()));
   if (!json.node_) return error(Errc::invalid, "not JSON that can be held in memory");
   if (auto ok = check_tree(json.node_.get()); !ok) return ok.error();
@@ -403,7 +138,7 @@ void Json::wipe() {
 }
 
 std::string Json::pretty() const {
-  return Writer(Writer::Style::pretty).write(node_.get());
+  return write_json(node_.get(), JsonStyle::pretty);
 }
 
 bool Json::View::is_object() const {
@@ -476,10 +211,10 @@ std::string Json::View::key() const {
 }
 
 std::string Json::View::text() const {
-  return Writer(Writer::Style::compact).write(node_);
+  return write_json(node_, JsonStyle::compact);
 }
 std::string Json::View::canonical() const {
-  return Writer(Writer::Style::canonical).write(node_);
+  return write_json(node_, JsonStyle::canonical);
 }
 
 Json Json::View::clone() const {

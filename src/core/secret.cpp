@@ -22,7 +22,9 @@ Secret& Secret::operator=(Secret&& other) noexcept {
   return *this;
 }
 
-Secret::~Secret() { wipe(bytes_.get(), size_); }
+Secret::~Secret() {
+  wipe(bytes_.get(), size_);
+}
 
 bool Secret::equals(std::string_view other) const {
   return equal_in_constant_time(reveal(), other);

@@ -13,16 +13,16 @@ namespace moat {
 
 [[gnu::format(printf, 1, 2)]] std::string format(const char* format, ...);
 
-std::string hex(std::string_view bytes);                           // lower case
-Result<std::string> from_hex(std::string_view text);               // either case
-std::string base64(std::string_view bytes);                        // RFC 4648 section 4, padded
-std::string base64url(std::string_view bytes);                     // section 5, unpadded
-Result<std::string> from_base64(std::string_view text);            // strict: section 4, padded
+std::string hex(std::string_view bytes);                 // lower case
+Result<std::string> from_hex(std::string_view text);     // either case
+std::string base64(std::string_view bytes);              // RFC 4648 section 4, padded
+std::string base64url(std::string_view bytes);           // section 5, unpadded
+Result<std::string> from_base64(std::string_view text);  // strict: section 4, padded
 
 std::vector<std::string_view> split(std::string_view text, char separator);  // keeps empty parts
-std::string_view trim(std::string_view text);                      // spaces, tabs, CR, LF
-std::string lower(std::string_view text);                          // ASCII only
-bool equals_ignoring_case(std::string_view a, std::string_view b);  // ASCII only
+std::string_view trim(std::string_view text);                                // spaces, tabs, CR, LF
+std::string lower(std::string_view text);                                    // ASCII only
+bool equals_ignoring_case(std::string_view a, std::string_view b);           // ASCII only
 bool ends_with_ignoring_case(std::string_view text, std::string_view suffix);
 
 // The whole text must be a decimal number within [low, high]: no sign, space or leading '+'.
