@@ -196,7 +196,7 @@ static void what_does_not_match_passes_quickly(ScrubTest& t) {
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
   out += scrubber.finish().size();
   const double rate = static_cast<double>(out) / took.count() / 1e6;
-  print_message("scrubbed %.0f MB/s\n", rate);
+  print_message("# scrubbed %.0f MB/s\n", rate);
   assert_int_equal(out, 4 * body.size());
   assert_true(rate > 20);
 }
