@@ -114,10 +114,10 @@ host_tree() {
 	[ -L /bin ] || skip "the image of this machine's own programs wants a merged /usr"
 	{
 		printf '%s\n' ./bin ./sbin ./lib ./lib64 ./etc/ssl/certs/ca-certificates.crt \
-			./etc/ld.so.cache ./etc/passwd ./etc/group ./etc/nsswitch.conf
+			./etc/ld.so.cache ./etc/passwd ./etc/group ./etc/nsswitch.conf ./tmp ./var/tmp ./root
 		apt-cache depends --recurse --installed --no-recommends --no-suggests --no-conflicts \
 			--no-breaks --no-replaces --no-enhances bash dash coreutils grep sed findutils git curl \
-			python3 nodejs base-files netbase mawk procps util-linux tar gzip 2>/dev/null |
+			python3 nodejs base-files netbase mawk procps util-linux tar gzip busybox-static 2>/dev/null |
 			grep '^[a-z0-9]' | sort -u | xargs dpkg-query -L 2>/dev/null |
 			grep -E '^/(usr|bin|sbin|lib[0-9x]*|etc/alternatives)/' |
 			grep -vE '^/usr/share/(doc|man|locale|info|lintian)/' |
