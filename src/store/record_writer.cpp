@@ -1,5 +1,7 @@
 #include "store/record.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <deque>
 #include <utility>
@@ -186,7 +188,12 @@ Result<std::unique_ptr<RecordWriter>> RecordWriter::create(const std::string& di
   if (!environment) return environment.error();
   impl->environment = std::move(*environment);
   impl->batch.put(Table::meta, format_name, std::to_string(record_format));
-  if (auto written = impl->commit(); !written) return written.error();
+  if (auto written = impl->commit(); !written) {
+    impl.reset();
+    unlink(file_in(directory, record_file).c_str());
+    unlink((file_in(directory, record_file) + "-lock").c_str());
+    return written.error();
+  }
   return std::unique_ptr<RecordWriter>(new RecordWriter(std::move(impl)));
 }
 

@@ -66,6 +66,30 @@ bool is(const moat::Result<T>& result, Errc code) {
   return !result && result.error().code == code;
 }
 
+// In a child process, so that its limits and its end are its own. Gives its exit code.
+template <class Body>
+int in_child(Body body) {
+  const pid_t pid = fork();
+  if (pid == 0) {
+    int code = 99;
+    try {
+      code = body();
+    } catch (const std::exception& e) {
+      print_error("child: %s\n", e.what());
+    }
+    _exit(code);
+  }
+  int status = 0;
+  waitpid(pid, &status, 0);
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+// A little disk, where this process may mount one.
+bool mount_little_disk(const std::string& path, const char* size) {
+  return unshare(CLONE_NEWNS) == 0 && mount("", "/", "", MS_REC | MS_PRIVATE, nullptr) == 0 &&
+         mount("little", path.c_str(), "tmpfs", 0, size) == 0;
+}
+
 void files_are_for_the_owner_only(WriterTest& t) {
   t.whole_run();
   for (const char* name : {"record.mdb", "record.mdb-lock", "checkpoint"}) {
@@ -91,6 +115,19 @@ void an_id_that_would_spoil_a_checkpoint_is_refused(WriterTest& t) {
 void a_missing_directory_is_an_error(WriterTest& t) {
   const bool told = is(RecordWriter::create(t.directory + "/none", "id", t.key), Errc::not_found);
   assert_true(told);
+}
+
+void a_record_that_cannot_be_begun_leaves_nothing_behind(WriterTest& t) {
+  t.fail(1, ENOSPC);  // while the tables are made
+  const bool tables = is(RecordWriter::create(t.directory, "id", t.key), Errc::full);
+  assert_true(tables);
+  const int code = in_child([&t] {
+    if (!mount_little_disk(t.directory, "size=40k")) return 0;
+    if (RecordWriter::create(t.directory, "id", t.key)) return 1;
+    return access((t.directory + "/record.mdb").c_str(), F_OK) == 0 ? 2 : 0;
+  });
+  assert_int_equal(code, 0);
+  t.create();
 }
 
 void nothing_is_there_before_its_commit(WriterTest& t) {
@@ -295,33 +332,9 @@ void the_map_grows_under_writer_and_reader(WriterTest& t) {
   assert_int_equal(last[0].bytes.size(), piece.size());
 }
 
-// In a child process, so that its limits and its end are its own. Gives its exit code.
-template <class Body>
-int in_child(Body body) {
-  const pid_t pid = fork();
-  if (pid == 0) {
-    int code = 99;
-    try {
-      code = body();
-    } catch (const std::exception& e) {
-      print_error("child: %s\n", e.what());
-    }
-    _exit(code);
-  }
-  int status = 0;
-  waitpid(pid, &status, 0);
-  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-}
-
-// A disk of 300 KB, where this process may mount one.
-bool mount_little_disk(const std::string& path) {
-  return unshare(CLONE_NEWNS) == 0 && mount("", "/", "", MS_REC | MS_PRIVATE, nullptr) == 0 &&
-         mount("little", path.c_str(), "tmpfs", 0, "size=300k") == 0;
-}
-
 void a_disk_that_is_really_full_costs_nothing_that_was_written(WriterTest& t) {
   const int code = in_child([&t] {
-    if (!mount_little_disk(t.directory)) return 0;
+    if (!mount_little_disk(t.directory, "size=300k")) return 0;
     t.begin();
     need(t.writer->commit());
     for (int i = 0; i < 40; ++i) t.line(std::string(16 * 1024, 'x'));
@@ -440,6 +453,7 @@ int main() {
       MOAT_TEST(WriterTest, a_second_record_in_the_same_place_is_refused),
       MOAT_TEST(WriterTest, an_id_that_would_spoil_a_checkpoint_is_refused),
       MOAT_TEST(WriterTest, a_missing_directory_is_an_error),
+      MOAT_TEST(WriterTest, a_record_that_cannot_be_begun_leaves_nothing_behind),
       MOAT_TEST(WriterTest, nothing_is_there_before_its_commit),
       MOAT_TEST(WriterTest, long_output_is_cut_into_pieces_of_16_kib),
       MOAT_TEST(WriterTest, records_are_canonical_and_chained),
