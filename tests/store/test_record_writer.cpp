@@ -122,7 +122,7 @@ void a_record_that_cannot_be_begun_leaves_nothing_behind(WriterTest& t) {
   const bool tables = is(RecordWriter::create(t.directory, "id", t.key), Errc::full);
   assert_true(tables);
   const int code = in_child([&t] {
-    if (!mount_little_disk(t.directory, "size=40k")) return 0;
+    if (!mount_little_disk(t.directory, "size=20k")) return 0;
     if (RecordWriter::create(t.directory, "id", t.key)) return 1;
     return access((t.directory + "/record.mdb").c_str(), F_OK) == 0 ? 2 : 0;
   });
