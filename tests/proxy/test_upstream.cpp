@@ -14,7 +14,10 @@ const std::string post = "POST / HTTP/1.1\r\nHost: api.example.com\r\nContent-Le
 
 // A resolver that answers what the test says, when it says so.
 struct UpstreamTest : Wall {
-  struct Query final : Resolver::Query {};
+  // As the real one: destroying it cancels.
+  struct Query final : Resolver::Query {
+    std::shared_ptr<char> life = std::make_shared<char>('\0');
+  };
   std::vector<SocketAddress> addresses;
   bool silent = false;
   std::unique_ptr<Upstream> own;
@@ -28,8 +31,13 @@ struct UpstreamTest : Wall {
         [this](const std::string& name, uint16_t port, const Resolver::Done& done) {
           resolved.push_back(name);
           for (SocketAddress& address : addresses) address.set_port(port);
-          if (!silent) loop.defer([this, done] { done(addresses); });
-          return std::make_unique<Query>();
+          auto query = std::make_unique<Query>();
+          if (!silent) {
+            loop.defer([this, done, life = std::weak_ptr<char>(query->life)] {
+              if (!life.expired()) done(addresses);
+            });
+          }
+          return query;
         });
     return *own;
   }
