@@ -92,6 +92,7 @@ const Command* find_command(std::string_view name) {
 
 Error unknown_command(std::string_view name) {
   std::vector<std::string_view> names;
+  names.reserve(table.size());
   for (const Command& command : table) names.emplace_back(command.name);
   const std::string shown = printable(name.substr(0, 64));
   if (const auto near = nearest(name, names))

@@ -105,7 +105,7 @@ std::string_view leading_version(std::string_view text) {
 // Where the sandbox's PATH leads, in its order; "" where the program is not seen there.
 std::string find_program(const std::string& name) {
   for (const char* directory : {"/usr/local/sbin/", "/usr/local/bin/", "/usr/sbin/", "/usr/bin/"}) {
-    const std::string path = directory + name;
+    std::string path = directory + name;
     // A link out of /usr leads nowhere inside (but the alternatives' are followed there too).
     if (access(path.c_str(), X_OK) == 0 && is_inside(real_path(path), "/usr")) return path;
   }

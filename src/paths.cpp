@@ -102,7 +102,7 @@ std::string real_path(const std::string& path) {
   for (;;) {
     std::array<char, PATH_MAX> real{};
     if (realpath(exists.c_str(), real.data()) != nullptr) {
-      const std::string found = real.data();
+      std::string found = real.data();
       if (rest.empty()) return found;
       return (found == "/" ? "" : found) + rest;
     }

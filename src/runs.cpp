@@ -32,6 +32,7 @@ Error no_such_run(const std::string& selector, const std::vector<RunEntry>& runs
   if (runs.empty()) return error(Errc::not_found, "there is no run yet; start one with 'moat run'");
   const std::string shown = printable(selector);
   std::vector<std::string_view> names;
+  names.reserve(runs.size());
   for (const RunEntry& run : runs) names.emplace_back(run.facts.name);
   if (const auto near = nearest(selector, names))
     return error(Errc::not_found, "there is no run '%s', did you mean '%s'?", shown.c_str(),
