@@ -116,7 +116,6 @@ int supervise(const Home& home, const Config& config, Detached& detached) {
   if (!run) return complain(run.error(), exit_moat);
   id = (*run)->id();
   const RunSignals signals(loop, **run);
-  (*run)->start();
   loop.run();
   if ((*run)->failure()) complain(*(*run)->failure());
   return (*run)->exit_status();

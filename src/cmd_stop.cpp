@@ -1,5 +1,4 @@
 // moat stop: ends a run, and keeps its record.
-#include <sys/file.h>
 #include <unistd.h>
 
 #include <cstdio>

@@ -1,4 +1,6 @@
 // moat: argv to a Command, its word to an exit status.
+#include <sys/resource.h>
+
 #include <csignal>
 
 #include "command.h"
@@ -14,6 +16,14 @@ int say(const std::string& text) {
   moat::Output out;
   out.write(text);
   return out.finish(moat::exit_ok);
+}
+
+// A connection of the agent's takes two descriptors, and the soft limit is often 1024.
+void raise_descriptor_limit() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  (void)setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 // Nothing here stops a command from doing its work.
@@ -49,5 +59,6 @@ int dispatch(const std::vector<std::string>& words) {
 int main(int argc, char** argv) {
   // A peer that is gone is an error of a write, never the end of the program.
   (void)signal(SIGPIPE, SIG_IGN);
+  raise_descriptor_limit();
   return dispatch({argv + (argc > 0 ? 1 : 0), argv + argc});
 }

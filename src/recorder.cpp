@@ -102,17 +102,18 @@ void Recorder::facts(const RunFacts& facts) {
 }
 
 void Recorder::audit(std::string_view type, const Json& data) {
-  if (broken_) return;
+  if (broken_ || ended_) return;
   // Records stand in the order in which things happened: the output before this event first, and
   // after the end there is none.
   if (type == "run.ended") keep_partials();
   if (type != "output") attest_output();
+  ended_ = type == "run.ended";
   const auto seq = writer_->append_audit(type, clock_.wall_ns(), data);
   check(seq ? Result<void>() : Result<void>(seq.error()));
 }
 
 void Recorder::keep_line(int stream, int64_t time_ns, std::string_view bytes) {
-  if (broken_) return;
+  if (broken_ || ended_) return;
   const std::string kept = clean(bytes);
   check(writer_->append_output(stream, time_ns, kept));
   unattested_bytes_ += kept.size();
@@ -162,7 +163,7 @@ void Recorder::attest_output() {
 }
 
 void Recorder::exchange(const proxy::Exchange& exchange) {
-  if (broken_) return;
+  if (broken_ || ended_) return;
   const Json json = to_json(exchange);
   check(writer_->append_exchange(json));
   Json data = Json::object();

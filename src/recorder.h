@@ -75,6 +75,7 @@ class Recorder {
   std::function<void(const Error&)> on_broken_;
   proxy::ScrubPatterns secrets_;
   std::vector<std::string> redacted_;
+  bool ended_ = false;            // "run.ended" is written: what comes late is not of this run
   std::optional<Error> broken_;   // for good
   std::optional<Error> trouble_;  // the last commit failed; it is tried again
   Timer commit_timer_;

@@ -109,6 +109,9 @@ Result<void> Run::prepare(const Home& home) {
     }
   }
 
+  // The engine is asked now, so that its answer is on the way while keys are made below.
+  engine_->ready([this](const Result<void>& ready) { on_engine_ready(ready); });
+
   auto proxy = proxy::Proxy::create(loop_, proxy_settings(std::move(*grants)), *this);
   if (!proxy) return proxy.error();
   proxy_ = std::move(*proxy);
@@ -119,7 +122,9 @@ Result<void> Run::prepare(const Home& home) {
   control_ = std::move(*control);
   // On disk before an engine makes anything: whoever finds this directory after a crash knows
   // which engine to ask for leftovers.
-  return recorder_->commit();
+  if (auto kept = recorder_->commit(); !kept) return kept;
+  end_span("prepare");
+  return {};
 }
 
 Result<void> Run::open_record(const Home& home) {
@@ -236,11 +241,6 @@ void Run::end_span(const char* name) {
   const int64_t now = elapsed();
   recorder_->span(name, span_from_ns_, now);
   span_from_ns_ = now;
-}
-
-void Run::start() {
-  end_span("prepare");
-  engine_->ready([this](const Result<void>& ready) { on_engine_ready(ready); });
 }
 
 void Run::on_engine_ready(const Result<void>& ready) {

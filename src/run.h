@@ -31,16 +31,13 @@ class Run : private runtime::SandboxObserver,
             private Inlet::Handler {
  public:
   // Everything that can be found wrong without an engine is found here, and then nothing is left
-  // behind. `on_started`: the command runs.
+  // behind. The rest happens on the loop: `on_started`, the command runs; loop.stop(), all is over:
+  // the command has ended, its record is signed, the engine has removed what it made.
   static Result<std::unique_ptr<Run>> create(Loop& loop, const Home& home, const Config& config,
                                              std::function<void()> on_started);
   ~Run() override;
   Run(const Run&) = delete;
   Run& operator=(const Run&) = delete;
-
-  // Calls loop.stop() when all is over: the command has ended, its record is signed, the engine
-  // has removed what it made.
-  void start();
 
   // A signal of the user's, for the command.
   void pass_signal(int number);

@@ -9,7 +9,7 @@ namespace moat {
 
 // Finds every run whose supervisor is gone though the run had not ended, removes what it left in
 // its engine, marks it "lost", and says so on stderr, one line each. Turns the loop until that is
-// done, a few seconds at most; costs one flock(2) a run where there is nothing to do. What cannot
+// done, a few seconds at most; costs one access(2) a run where there is nothing to do. What cannot
 // be removed now is tried again by the next command.
 Result<void> sweep(Loop& loop, const Home& home);
 

@@ -93,13 +93,13 @@ struct Ca::Impl {
   };
 
   std::shared_ptr<Key> key;
-  std::shared_ptr<Key> leaf_key;
+  std::shared_ptr<Key> leaf_key;  // made with the first leaf: not every run speaks TLS
   std::string name;
   std::string pem;
   std::unordered_map<std::string, Entry> leaves;
   Use used;  // the least recently used last
 
-  Result<std::shared_ptr<Leaf>> mint(const std::string& name) const;
+  Result<std::shared_ptr<Leaf>> mint(const std::string& name);
   void keep(const std::string& name, std::shared_ptr<Leaf> leaf);
   void forget(const std::string& name);
 };
@@ -115,11 +115,9 @@ Result<std::unique_ptr<Ca>> Ca::create(const std::string& run_name) {
   if (const psa_status_t started = psa_crypto_init(); started != PSA_SUCCESS)
     return error(Errc::io, "PSA Crypto cannot be started (%d)", static_cast<int>(started));
   auto impl = std::make_unique<Impl>();
-  for (auto* key : {&impl->key, &impl->leaf_key}) {
-    auto made = generate_key();
-    if (!made) return made.error();
-    *key = std::move(*made);
-  }
+  auto key = generate_key();
+  if (!key) return key.error();
+  impl->key = std::move(*key);
   impl->name = subject("moat run " + plain_name(run_name));
   CertificateSpec spec;
   spec.subject = spec.issuer = impl->name;
@@ -150,7 +148,12 @@ Result<std::shared_ptr<Ca::Leaf>> Ca::leaf(const std::string& name) {
   return leaf;
 }
 
-Result<std::shared_ptr<Ca::Leaf>> Ca::Impl::mint(const std::string& wanted) const {
+Result<std::shared_ptr<Ca::Leaf>> Ca::Impl::mint(const std::string& wanted) {
+  if (!leaf_key) {
+    auto made = generate_key();
+    if (!made) return made.error();
+    leaf_key = std::move(*made);
+  }
   CertificateSpec spec;
   // Who verifies looks at the alternative name only; a subject must not be empty all the same.
   spec.subject = subject(wanted.size() <= max_common_name ? wanted : "server");

@@ -154,9 +154,9 @@ void Http1Agent::send_head(ResponseHead head, BodyLength length) {
   // Rather than read a long body that nobody wants, or guess whether it will come at all.
   const bool unread = request_open_ && (awaits_continue_ || !counted_ || body_left_ > small_body);
   chunk_response_ = length.kind == BodyLength::Kind::chunked && minor_ >= 1;
-  const bool endless = length.kind == BodyLength::Kind::until_close ||
-                       (length.kind == BodyLength::Kind::chunked && minor_ < 1);
-  if (!keep_alive_ || ended_ || broken_ || unread || endless) close_after_ = true;
+  until_close_ = length.kind == BodyLength::Kind::until_close ||
+                 (length.kind == BodyLength::Kind::chunked && minor_ < 1);
+  if (!keep_alive_ || ended_ || broken_ || unread || until_close_) close_after_ = true;
   if (chunk_response_) head.headers.push_back({"Transfer-Encoding", "chunked"});
   if (close_after_) {
     head.headers.push_back({"Connection", "close"});
@@ -244,8 +244,7 @@ void Http1Agent::finished(bool cut) {
 void Http1Agent::settle() {
   if (state_ == State::dead || !relay_) return;
   relay_.reset();
-  if (cut_) return die(true);
-  if (close_after_ || ended_) return linger();
+  if (cut_ || close_after_ || ended_) return linger();
   if (!request_open_) return next();
   state_ = State::discard;
   discarded_ = 0;
@@ -266,7 +265,16 @@ void Http1Agent::next() {
 // Closing with bytes unread would make the kernel send a reset, which may overtake the answer.
 void Http1Agent::linger() {
   state_ = State::linger;
-  transport_.end_writing();
+  if (cut_) {
+    // What did come of the response is delivered, but not as if it were whole. Where nothing but
+    // the end of a clear connection would tell that it is not, a reset has to, once all has left.
+    send_body({});
+    const bool reset_only = until_close_ && transport_.tls() == nullptr;
+    if (reset_only && transport_.flushed()) return die(true);
+    if (!reset_only) transport_.cut_writing();
+  } else {
+    transport_.end_writing();
+  }
   transport_.consume(transport_.input().size());
   if (ended_ && transport_.flushed()) return die(false);
   transport_.resume_reading();
@@ -354,7 +362,7 @@ void Http1Agent::on_limit() {
     case State::discard:
       return die(true);
     case State::linger:
-      if (++linger_ticks_ >= linger_ticks && transport_.flushed()) return die(false);
+      if (++linger_ticks_ >= linger_ticks && transport_.flushed()) return die(cut_);
       if (linger_ticks_ * linger_tick > world_.settings.limits.idle) return die(true);
       return owner_.limit(linger_tick);
     case State::granted:

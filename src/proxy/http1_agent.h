@@ -92,6 +92,7 @@ class Http1Agent final : public AgentSide, private Http1Handler {
   bool request_open_ = false;  // its end has not been read
   Headers trailers_;
   bool chunk_response_ = false;
+  bool until_close_ = false;  // the end of the connection is the end of the response
   bool close_after_ = false;
   bool tunnel_ = false;
   std::string head_;  // of the response, to leave together with what follows it

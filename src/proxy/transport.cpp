@@ -84,6 +84,10 @@ void Transport::end_writing() {
   stream_.end_writing();
 }
 
+void Transport::cut_writing() {
+  stream_.end_writing();
+}
+
 void Transport::close() {
   stream_.close();
 }

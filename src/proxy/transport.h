@@ -42,8 +42,11 @@ class Transport : private Stream::Handler {
   void pause_reading();
   void resume_reading();
   void end_writing();  // close_notify first, where there is TLS
-  void close();        // at once; twice is fine
-  void reset();        // TCP RST
+  // As a connection that was cut off looks: what is queued leaves, then the socket's direction
+  // ends, without close_notify.
+  void cut_writing();
+  void close();  // at once; twice is fine
+  void reset();  // TCP RST
   [[nodiscard]] bool closed() const;
   [[nodiscard]] const TlsSession* tls() const { return tls_.get(); }
   [[nodiscard]] int fd() const;

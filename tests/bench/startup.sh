@@ -11,7 +11,7 @@ export MOAT_HOME="$work/home"
 mkdir "$work/project"
 docker=
 finish() {
-	[ -n "$docker" ] && "$here/../dockerd.sh" stop "$work/docker" >/dev/null
+	[ -n "$docker" ] && "$here/../dockerd.sh" stop "$work/engine" >/dev/null
 	rm -rf "$work"
 }
 trap finish EXIT
@@ -47,10 +47,10 @@ done
 printf '%-12s %9s %9s %9s %9s   (ms, medians of %s)\n' engine plain moat added "at most" "$rounds"
 compare bubblewrap bwrap moat-bwrap 25
 
-if [ "$(id -u)" -eq 0 ] && "$here/../dockerd.sh" start "$work/docker" >/dev/null; then
+if [ "$(id -u)" -eq 0 ] && "$here/../dockerd.sh" start "$work/engine" >/dev/null; then
 	docker=1
-	export DOCKER_HOST="unix://$work/docker/docker.sock"
-	"$here/../dockerd.sh" image "$work/docker" bb:1 busybox >/dev/null
+	export DOCKER_HOST="unix://$work/engine/docker.sock"
+	"$here/../dockerd.sh" image "$work/engine" bb:1 busybox >/dev/null
 	echo 'image: bb:1' >"$work/project/agent.yaml"
 	plain_docker() { docker run --rm --network none bb:1 /bin/true; }
 	moat_docker() { "$build/src/moat" run --runtime docker "$work/project" -- /bin/true; }

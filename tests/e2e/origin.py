@@ -155,6 +155,24 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_header("Connection", "close")
         self.end_headers()
         self.wfile.write(pattern(int(parts[1])))
+        self.wfile.flush()
+        if isinstance(self.connection, ssl.SSLSocket):
+            # In good order: with close_notify, which tells an end from a cut.
+            self.connection.settimeout(20)
+            try:
+                self.connection.unwrap()
+            except OSError:
+                pass
+
+    def do_until_cut(self, url, parts, body):
+        """The same without close_notify: nobody can tell that this is all."""
+        self.close_connection = True
+        self.send_response(200)
+        self.send_header("Connection", "close")
+        self.end_headers()
+        self.wfile.write(pattern(int(parts[1])))
+        self.wfile.flush()
+        self.connection.close()
 
     def do_cut(self, url, parts, body):
         """Promises more than it sends: the agent must not take it for whole."""

@@ -201,7 +201,7 @@ if ENGINE == "docker":
                 os.kill(pid, signal.SIGKILL)
                 out, err = process.communicate(timeout=40)
                 self.assertEqual(process.returncode, 125)
-                self.assertIn(b"Docker", err)
+                self.assertIn(b"container engine", err)
             finally:
                 subprocess.run([script, "stop", str(directory)])
 

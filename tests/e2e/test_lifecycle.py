@@ -156,8 +156,7 @@ class LifeCycle(MoatTest):
         attempts = self.workspace / "attempts"
         wait_for(lambda: attempts.exists() and attempts.read_text().count("answer") > 3)
         run = self.last_run()["id"]
-        self.assertEqual(self.last_run()["state"], "running")
-        time.sleep(0.5)  # so that something was committed
+        wait_for(lambda: self.last_run()["state"] == "running")  # so that something is committed
         os.kill(self.pid_of(process), signal.SIGKILL)
         killed_at = time.time()
         process.communicate(timeout=30)
