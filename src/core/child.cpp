@@ -118,8 +118,13 @@ class Launch {
     return true;
   }
 
+  // By the kernel's call: the library's keeps signals 32 and 33 to itself, and would leave them
+  // ignored where whoever started us did so. The kernel's struct is handler, flags, restorer and
+  // mask; all zero is SIG_DFL.
   static void reset_signals() {
-    for (int number = 1; number < NSIG; ++number) ::signal(number, SIG_DFL);
+    const unsigned long plain[8] = {};  // more than enough
+    for (int number = 1; number < NSIG; ++number)
+      syscall(SYS_rt_sigaction, number, plain, nullptr, size_t{8});
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, nullptr);

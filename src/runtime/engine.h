@@ -116,7 +116,7 @@ class Engine {
 
 struct EngineOptions {
   std::string docker_host;  // "unix:///path"; empty: DOCKER_HOST, the context, the usual paths
-  std::string init_path;    // the moat-init binary on the host
+  std::string init_path;    // the moat-init binary on the host, absolute
 };
 
 // `name` is "docker", "bubblewrap", or "" to detect: docker when a socket of it is there, else

@@ -502,7 +502,7 @@ int main(int argc, char** argv) {
     return 2;
   }
   engine_name = argv[1];
-  init_path = argv[2];
+  init_path = std::filesystem::absolute(argv[2]);  // an engine mounts it
   if (argc > 3) image = argv[3];
   const CMUnitTest tests[] = {
       MOAT_TEST(ConformanceTest, an_engine_that_works_says_so_and_has_a_version),

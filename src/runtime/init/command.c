@@ -8,6 +8,7 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -71,8 +72,10 @@ static void execute_by_path(const struct spec* spec, char** environment) {
 }
 
 static void reset_signals(void) {
-  struct sigaction plain = {.sa_handler = SIG_DFL};
-  for (int number = 1; number < NSIG; ++number) sigaction(number, &plain, NULL);
+  /* The kernel's own struct: handler, flags, restorer, mask; all zero is SIG_DFL. The library's
+   * call keeps a few real-time signals to itself, which whoever started us may have ignored. */
+  const unsigned long plain[8] = {0}; /* more than enough */
+  for (int number = 1; number <= 64; ++number) syscall(SYS_rt_sigaction, number, plain, NULL, 8);
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, NULL);
