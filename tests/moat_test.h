@@ -74,8 +74,8 @@ struct Nothing {};
 
 }  // namespace moat::test
 
-#define MOAT_TEST(fixture, body)                                                       \
-  {                                                                                    \
-    #body, moat::test::run<fixture, body>, moat::test::setup<fixture>,                 \
-        moat::test::teardown<fixture>, nullptr                                         \
+#define MOAT_TEST(fixture, body)                                           \
+  {                                                                        \
+#body, moat::test::run < fixture, body>, moat::test::setup < fixture>, \
+        moat::test::teardown < fixture>, nullptr                           \
   }

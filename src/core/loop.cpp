@@ -30,6 +30,8 @@ Loop::Loop() {
   if (config == nullptr) die("out of memory");
   // There is no second thread that could need libevent's locks.
   event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);
+  // A delay counts from when it is asked for, not from the beginning of the turn.
+  event_config_set_flag(config, EVENT_BASE_FLAG_NO_CACHE_TIME);
   base_ = event_base_new_with_config(config);
   event_config_free(config);
   if (base_ == nullptr) die("no event base");

@@ -70,6 +70,7 @@ class MoatTest(unittest.TestCase):
     """One origin and one $MOAT_HOME a class; one workspace a test."""
 
     origin_options = {}
+    processes = []  # all that were started: a test that fails must not leave a run behind
 
     @classmethod
     def setUpClass(cls):
@@ -85,6 +86,11 @@ class MoatTest(unittest.TestCase):
 
     @classmethod
     def tearDownClass(cls):
+        for process in cls.processes:
+            if process.poll() is None:
+                process.kill()
+                process.wait(10)
+        cls.processes.clear()
         cls.origin.stop()
         shutil.rmtree(cls.root, ignore_errors=True)
 
@@ -124,8 +130,10 @@ class MoatTest(unittest.TestCase):
         options.setdefault("stdout", subprocess.PIPE)
         options.setdefault("stderr", subprocess.PIPE)
         options.setdefault("cwd", str(cls.home))
-        return subprocess.Popen(cls.as_user([MOAT, *map(str, arguments)]),
-                                env=cls.environment(env), **options)
+        process = subprocess.Popen(cls.as_user([MOAT, *map(str, arguments)]),
+                                   env=cls.environment(env), **options)
+        cls.processes.append(process)
+        return process
 
     @classmethod
     def moat(cls, *arguments, env=None, input=None, timeout=90, **options):

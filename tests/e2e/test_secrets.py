@@ -77,22 +77,21 @@ class Secrets(MoatTest):
             process.communicate(timeout=30)
 
     def processes_inside(self):
-        """Every process whose network namespace has a moat-init in it, from outside."""
+        """Every process in the network namespace that holds this test's workspace, from outside."""
         by_namespace = {}
-        inits = set()
+        ours = set()
         for entry in pathlib.Path("/proc").iterdir():
             if not entry.name.isdigit():
                 continue
             try:
                 namespace = os.readlink(entry / "ns/net")
-                comm = (entry / "comm").read_text().strip()
+                by_namespace.setdefault(namespace, []).append(int(entry.name))
+                if os.path.samefile(entry / "root/workspace", self.workspace):
+                    ours.add(namespace)
             except OSError:
                 continue
-            by_namespace.setdefault(namespace, []).append(int(entry.name))
-            if comm in ("moat-init", "init") and namespace != os.readlink("/proc/self/ns/net"):
-                inits.add(namespace)
-        self.assertEqual(len(inits), 1)
-        return sorted(by_namespace[inits.pop()])
+        self.assertEqual(len(ours), 1)
+        return sorted(by_namespace[ours.pop()])
 
     def search_memory(self, pid):
         with open("/proc/%d/maps" % pid) as maps, open("/proc/%d/mem" % pid, "rb", 0) as memory:
