@@ -231,8 +231,8 @@ void BubblewrapSandbox::ended(Stream& stream) {
 void BubblewrapSandbox::on_input(Stream& stream) {
   // Before the command runs, what comes is bwrap's and moat-init's own: kept for explain().
   if (!started()) return;
-  if (&stream == out_.get()) deliver(out_, OutputStream::out);
-  if (&stream == err_.get()) deliver(err_, OutputStream::err);
+  if (&stream == out_.get()) return deliver(out_, OutputStream::out);  // it may destroy us
+  if (&stream == err_.get()) return deliver(err_, OutputStream::err);
 }
 
 void BubblewrapSandbox::on_end(Stream& stream) {

@@ -60,8 +60,8 @@ constexpr const char* bad[] = {
     "a%41",
     "a,b",
     "*.a",
-    "b\xc3\xbc"
-    "cher.example",
+    ("b\xc3\xbc"
+     "cher.example"),
     "1.2.3",
     "127.1",
     "1.2.3.4.5",
