@@ -1,6 +1,7 @@
 // moat: argv to a Command, its word to an exit status.
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <csignal>
 
 #include "command.h"
@@ -18,11 +19,13 @@ int say(const std::string& text) {
   return out.finish(moat::exit_ok);
 }
 
-// A connection of the agent's takes two descriptors, and the soft limit is often 1024.
+// A connection of the agent's takes two descriptors, and the soft limit is often 1024. What runs in
+// the sandbox inherits it, and some programs walk through all of it: so no more than is of use.
 void raise_descriptor_limit() {
+  constexpr rlim_t enough = 65'536;
   rlimit limit{};
-  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
-  limit.rlim_cur = limit.rlim_max;
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= enough) return;
+  limit.rlim_cur = std::min(limit.rlim_max, enough);
   (void)setrlimit(RLIMIT_NOFILE, &limit);
 }
 

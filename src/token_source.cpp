@@ -71,6 +71,7 @@ struct TokenCommands::Impl {
       : loop(on), done(std::move(when_done)), next_turn(on, [this] { ask_next(); }) {
     for (const auto& words : site.commands) {
       std::vector<std::string> argv;
+      argv.reserve(words.size());
       for (const char* word : words) argv.push_back(for_host(word, host));
       commands.push_back(std::move(argv));
     }

@@ -11,6 +11,7 @@ sources | xargs clang-format --dry-run -Werror || {
 }
 ./tests/check-layers.sh . || status=1
 scripts=$(git ls-files --cached --others --exclude-standard '*.sh'; echo .ci/run)
+# shellcheck disable=SC2086 # names of ours, without spaces
 shellcheck --severity=warning $scripts || status=1
 
 test -f build-lint/build.ninja || CC=clang CXX=clang++ meson setup build-lint >/dev/null

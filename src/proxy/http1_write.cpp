@@ -80,7 +80,8 @@ bool is_token(std::string_view text) {
     for (int c = '0'; c <= '9'; ++c) allowed[static_cast<size_t>(c)] = true;
     for (int c = 'A'; c <= 'Z'; ++c) allowed[static_cast<size_t>(c)] = true;
     for (int c = 'a'; c <= 'z'; ++c) allowed[static_cast<size_t>(c)] = true;
-    for (const char c : std::string_view("!#$%&'*+-.^_`|~")) allowed[static_cast<size_t>(c)] = true;
+    for (const char c : std::string_view("!#$%&'*+-.^_`|~"))
+      allowed[static_cast<unsigned char>(c)] = true;
     return allowed;
   }();
   return !text.empty() && std::all_of(text.begin(), text.end(),

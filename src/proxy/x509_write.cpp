@@ -114,10 +114,10 @@ Result<std::string> write_certificate(const CertificateSpec& spec) {
   if (rc == 0 && spec.authority) rc = set_authority_extensions(&writer);
   if (rc == 0 && !spec.authority) {
     const std::string octets = ip_octets(spec.alt_name);
-    const auto names = octets.empty() ? sequence_of(tag_dns_name, spec.alt_name)
-                                      : sequence_of(tag_ip_address, octets);
+    auto names = octets.empty() ? sequence_of(tag_dns_name, spec.alt_name)
+                                : sequence_of(tag_ip_address, octets);
     if (!names) return names;
-    const auto usage = sequence_of(MBEDTLS_ASN1_OID, oid_server_auth);
+    auto usage = sequence_of(MBEDTLS_ASN1_OID, oid_server_auth);
     if (!usage) return usage;
     rc = set_server_extensions(&writer, *names, *usage);
   }

@@ -149,7 +149,8 @@ void SandboxBase::finish(ExitStatus status) {
 
 void SandboxBase::fail(const Error& error, int shell_status) {
   if (over_) return;
-  const Error copy = error;  // it may lie in what is let go
+  // NOLINTNEXTLINE(performance-unnecessary-copy-initialization): it may lie in what is let go
+  const Error copy = error;
   end();
   observer_.on_failed(copy, shell_status);
 }

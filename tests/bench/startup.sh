@@ -40,7 +40,7 @@ plain_bwrap() {
 }
 moat_bwrap() { "$build/src/moat" run --runtime bubblewrap "$work/project" -- true; }
 
-for i in $(seq "$rounds"); do
+for _ in $(seq "$rounds"); do
 	measure bwrap plain_bwrap
 	measure moat-bwrap moat_bwrap
 done
@@ -54,7 +54,7 @@ if [ "$(id -u)" -eq 0 ] && "$here/../dockerd.sh" start "$work/engine" >/dev/null
 	echo 'image: bb:1' >"$work/project/agent.yaml"
 	plain_docker() { docker run --rm --network none bb:1 /bin/true; }
 	moat_docker() { "$build/src/moat" run --runtime docker "$work/project" -- /bin/true; }
-	for i in $(seq "$rounds"); do
+	for _ in $(seq "$rounds"); do
 		measure docker plain_docker
 		measure moat-docker moat_docker
 	done
