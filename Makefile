@@ -39,7 +39,7 @@ lint:
 SECONDS_EACH ?= 60
 fuzz:
 	@$(SETUP) build lint
-	@test -f build-fuzz/build.ninja || CC=clang CXX=clang++ meson setup -Dfuzz=true build-fuzz >/dev/null
+	@test -f build-fuzz/build.ninja || CC=clang CXX=clang++ meson setup -Dfuzz=true -Doptimization=1 build-fuzz >/dev/null
 	@ninja -C build-fuzz fuzz-targets
 	@./tests/fuzz/run.sh build-fuzz $(SECONDS_EACH)
 
