@@ -203,6 +203,9 @@ proxy::Settings Run::proxy_settings(std::vector<GrantUse> grants) {
   settings.credential_headers = credential_headers();
   settings.connect_to = config_.connect_to;
   settings.upstream_ca_files = config_.upstream_ca;
+  settings.local_hint =
+      "if it is meant to be reached, run again with --allow-host 'HOST local', or write 'HOST "
+      "local' into network.rules";
   settings.change_hint =
       config_.file.empty()
           ? "run again with --allow-host HOST, or write network.rules into agent.yaml"

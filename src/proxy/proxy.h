@@ -41,7 +41,9 @@ struct Settings {
   std::vector<std::string> credential_headers;
   std::map<std::string, std::string> connect_to;  // "host:port" → "address:port"; host may be "*"
   std::vector<std::string> upstream_ca_files;
-  std::string change_hint;  // in refusals: "edit network.rules in agent.yaml"
+  // What a refusal tells the user to do: of the policy, and of the address guard.
+  std::string change_hint;  // "edit network.rules in agent.yaml"
+  std::string local_hint;   // "name the host as local"
   Limits limits;
 };
 

@@ -53,8 +53,7 @@ Refusal refusal_for_syntax(const Error& failure) {
   return refusal;
 }
 
-RefusalMessage render(const Refusal& refusal, const std::string& request_id,
-                      const std::string& change_hint, bool to_head) {
+RefusalMessage render(const Refusal& refusal, const std::string& request_id, bool to_head) {
   RefusalMessage message;
   Json json = Json::object();
   json.set("error", refusal.ours ? "refused by moat" : "failed upstream of moat");
@@ -62,7 +61,7 @@ RefusalMessage render(const Refusal& refusal, const std::string& request_id,
   if (!refusal.rule.empty()) json.set("rule", refusal.rule);
   if (!refusal.where.empty()) json.set("where", refusal.where);
   json.set("request_id", request_id);
-  if (refusal.ours && !change_hint.empty()) json.set("hint", change_hint);
+  if (!refusal.hint.empty()) json.set("hint", refusal.hint);
   std::string body = json.text() + "\n";
   message.head.status = refusal.status;
   message.head.reason = reason_phrase(refusal.status);

@@ -14,6 +14,7 @@ struct Refusal {
   std::string reason;  // one plain sentence
   std::string rule;    // that decided, and where it stands; may be empty
   std::string where;
+  std::string hint;  // how the user can change that; may be empty
 };
 
 // What a failed connection to an origin is told as: 403, 502 or 504.
@@ -25,9 +26,7 @@ struct RefusalMessage {
   ResponseHead head;  // with its Content-Length
   std::string body;   // JSON; "" in answer to HEAD
 };
-// `change_hint`: how the user can change what refused, "" for none.
-RefusalMessage render(const Refusal& refusal, const std::string& request_id,
-                      const std::string& change_hint, bool to_head);
+RefusalMessage render(const Refusal& refusal, const std::string& request_id, bool to_head);
 
 const char* reason_phrase(int status);
 

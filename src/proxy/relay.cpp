@@ -17,8 +17,9 @@ Refusal misdirected(std::string reason) {
   return refusal;
 }
 
-Refusal denied(const Decision& decision) {
+Refusal denied(const Decision& decision, const Settings& settings) {
   Refusal refusal;
+  refusal.hint = settings.change_hint;
   refusal.reason = decision.reason;
   refusal.rule = decision.rule;
   refusal.where = decision.where;
@@ -75,8 +76,7 @@ void Relay::refuse(const Refusal& refusal) {
   }
   if (response_begun_) return finish(true);
   const bool to_head = record_.method == "HEAD";
-  RefusalMessage message =
-      render(refusal, record_.request_id, world_.settings.change_hint, to_head);
+  RefusalMessage message = render(refusal, record_.request_id, to_head);
   record_.status = message.head.status;
   record_.response_headers = message.head.headers;
   record_.response_bytes = message.body.size();
@@ -137,7 +137,7 @@ Result<Relay::Place> Relay::agree(const RequestHead& head, Refusal& refusal) {
 std::optional<Refusal> Relay::judge(const Place& place) {
   const auto& policy = world_.settings.policy;
   Decision decision = decide(policy, place.host, place.port, request_.method, request_.path);
-  if (!decision.allowed) return denied(decision);
+  if (!decision.allowed) return denied(decision, world_.settings);
   record_.rule = decision.rule;
   record_.rule_where = decision.where;
   target_.local = decision.local_allowed;
@@ -145,7 +145,7 @@ std::optional<Refusal> Relay::judge(const Place& place) {
   const std::string other = overridden_method(request_.headers);
   if (other.empty() || other == request_.method) return std::nullopt;
   decision = decide(policy, place.host, place.port, other, request_.path);
-  if (!decision.allowed) return denied(decision);
+  if (!decision.allowed) return denied(decision, world_.settings);
   return std::nullopt;
 }
 
@@ -217,7 +217,7 @@ void Relay::connect_requested() {
   // An address literal is judged with each request: the SNI or Host may still name a host.
   if (!SocketAddress::from_ip(host, port)) {
     const Decision decision = decide_host(world_.settings.policy, host, port);
-    if (!decision.allowed) return refuse(denied(decision));
+    if (!decision.allowed) return refuse(denied(decision, world_.settings));
   }
   told_ = true;  // each exchange within is told; this was only the way to them
   over_ = request_done_ = response_done_ = true;
@@ -419,7 +419,10 @@ void Relay::fail(const Error& error) {
   if (over_) return;
   if (scrubber_) record_.scrubbed += scrubber_->hits();
   Refusal refusal = refusal_for(error);
-  if (refusal.ours) refusal.rule = "address guard";
+  if (refusal.ours) {
+    refusal.rule = "address guard";
+    refusal.hint = world_.settings.local_hint;
+  }
   refuse(refusal);
 }
 

@@ -66,6 +66,8 @@ size_t dot_segments(std::string_view path) {
 TargetPath understand_path(std::string_view path_and_query) {
   const std::string_view raw = path_and_query.substr(0, path_and_query.find('?'));
   TargetPath path;
+  if (!raw.empty() && raw != "*" && !raw.starts_with('/'))
+    path.trick = "does not begin with a slash";
   std::string exact;
   std::string loose;
   exact.reserve(raw.size());

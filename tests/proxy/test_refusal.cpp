@@ -24,7 +24,8 @@ struct RefusalTest {
 
 void a_refusal_names_the_rule_its_place_and_the_remedy(RefusalTest& t) {
   t.refusal = {403, true, "GET /x is denied", "deny GET /x", "agent.yaml:12"};
-  t.message = render(t.refusal, "0123456789abcdef", "edit agent.yaml", false);
+  t.refusal.hint = "edit agent.yaml";
+  t.message = render(t.refusal, "0123456789abcdef", false);
   assert_int_equal(t.message.head.status, 403);
   assert_string_equal(t.value("Content-Type").c_str(), "application/json");
   assert_string_equal(t.value("Content-Length").c_str(),
@@ -39,17 +40,17 @@ void a_refusal_names_the_rule_its_place_and_the_remedy(RefusalTest& t) {
 }
 
 void head_is_answered_without_a_body(RefusalTest& t) {
-  t.message = render(t.refusal, "id", "", true);
+  t.message = render(t.refusal, "id", true);
   assert_true(t.message.body.empty());
   assert_string_not_equal(t.value("Content-Length").c_str(), "0");
 }
 
 void a_reason_cannot_break_out_of_its_header(RefusalTest& t) {
   t.refusal.reason = "a\r\nSet-Cookie: x\xc3\xa9\x01 \"quoted\"";
-  t.message = render(t.refusal, "id", "", false);
+  t.message = render(t.refusal, "id", false);
   assert_string_equal(t.value("X-Moat-Reason").c_str(), "a??Set-Cookie: x?? \"quoted\"");
   t.refusal.reason = std::string(5000, 'x');
-  t.message = render(t.refusal, "id", "", false);
+  t.message = render(t.refusal, "id", false);
   assert_int_equal(t.value("X-Moat-Reason").size(), 512);
 }
 
