@@ -25,8 +25,7 @@ Json list(const std::vector<std::string>& words) {
 
 Recorder::Recorder(Loop& loop, const Clock& clock, std::unique_ptr<store::RecordWriter> writer,
                    std::function<void(const Error&)> on_broken)
-    : loop_(loop),
-      clock_(clock),
+    : clock_(clock),
       writer_(std::move(writer)),
       on_broken_(std::move(on_broken)),
       commit_timer_(
@@ -40,6 +39,7 @@ Recorder::Recorder(Loop& loop, const Clock& clock, std::unique_ptr<store::Record
             check(head ? Result<void>() : Result<void>(head.error()));
           },
           Priority::background),
+      tell_(loop, [this] { on_broken_(*broken_); }),
       commit_delay_(shortest_delay) {}
 
 Recorder::~Recorder() = default;
@@ -214,7 +214,7 @@ void Recorder::check(const Result<void>& written) {
   broken_ = written.error().in("this run can no longer be recorded");
   commit_timer_.stop();
   head_timer_.stop();
-  loop_.defer([tell = on_broken_, error = *broken_] { tell(error); });
+  tell_.start(Milliseconds(0));
 }
 
 void Recorder::schedule() {

@@ -69,7 +69,6 @@ class Recorder {
   [[nodiscard]] Json clean_headers(const proxy::Headers& headers) const;
   [[nodiscard]] Json to_json(const proxy::Exchange& exchange) const;
 
-  Loop& loop_;
   const Clock& clock_;
   std::unique_ptr<store::RecordWriter> writer_;
   std::function<void(const Error&)> on_broken_;
@@ -80,6 +79,7 @@ class Recorder {
   std::optional<Error> trouble_;  // the last commit failed; it is tried again
   Timer commit_timer_;
   Timer head_timer_;
+  Timer tell_;  // on_broken, from the loop
   Milliseconds commit_delay_;
   uint64_t signed_size_ = 0;
   std::array<Partial, 2> partial_;  // stdout, stderr
