@@ -39,15 +39,15 @@ lint:
 SECONDS_EACH ?= 60
 fuzz:
 	@$(SETUP) build lint
-	@test -f build-fuzz/build.ninja || CC=clang CXX=clang++ meson setup -Dfuzz=true -Doptimization=1 build-fuzz >/dev/null
+	@test -f build-fuzz/build.ninja || CC=clang CXX=clang++ meson setup -Dfuzz=true -Doptimization=1 -Ddebug=true build-fuzz >/dev/null
 	@ninja -C build-fuzz fuzz-targets
 	@./tests/fuzz/run.sh build-fuzz $(SECONDS_EACH)
 
 bench:
 	@$(SETUP) build run test
-	@test -f build-release/build.ninja || meson setup --buildtype=release build-release >/dev/null
-	@ninja -C build-release
-	@./tests/bench/run.sh build-release
+	@$(MESON_SETUP)
+	@ninja -C "$(BUILD)" all bench
+	@./tests/bench/run.sh "$(BUILD)"
 
 clean:
 	rm -rf build build-*

@@ -192,16 +192,17 @@ Result<std::unique_ptr<Child>> Child::start(Loop& loop, const ChildSpec& spec,
   if (!pidfd) {
     const Error failure = errno_error("cannot watch the process of %s (Linux 5.3 or newer can)",
                                       spec.argv[0].c_str());
-    kill(pid, SIGKILL);
+    ::kill(pid, SIGKILL);
     while (waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
     }
     return failure;
   }
-  return std::unique_ptr<Child>(new Child(loop, pid, std::move(pidfd), std::move(done)));
+  return std::unique_ptr<Child>(
+      new Child(loop, pid, spec.new_session, std::move(pidfd), std::move(done)));
 }
 
-Child::Child(Loop& loop, pid_t pid, Fd pidfd, std::function<void(ExitStatus)> done)
-    : pid_(pid), pidfd_(std::move(pidfd)), done_(std::move(done)) {
+Child::Child(Loop& loop, pid_t pid, bool leads, Fd pidfd, std::function<void(ExitStatus)> done)
+    : pid_(pid), leads_(leads), pidfd_(std::move(pidfd)), done_(std::move(done)) {
   watch_.emplace(
       loop, pidfd_.get(), [this](Ready) { reap(); }, Priority::control);
   watch_->want(true, false);
@@ -209,13 +210,19 @@ Child::Child(Loop& loop, pid_t pid, Fd pidfd, std::function<void(ExitStatus)> do
 
 Child::~Child() {
   if (!running_) return;
-  signal(SIGKILL);
+  kill();
   while (waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) {
   }
 }
 
 void Child::signal(int number) {
   if (running_) syscall(SYS_pidfd_send_signal, pidfd_.get(), number, nullptr, 0);
+}
+
+void Child::kill() {
+  signal(SIGKILL);
+  // Until it is reaped, its number is nobody else's.
+  if (running_ && leads_) ::kill(-pid_, SIGKILL);
 }
 
 void Child::reap() {

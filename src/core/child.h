@@ -46,12 +46,16 @@ class Child {
   [[nodiscard]] pid_t pid() const { return pid_; }
   [[nodiscard]] bool running() const { return running_; }
   void signal(int number);  // by pidfd: never hits a stranger
+  // SIGKILL, and where it has a session of its own, to all of its process group: also to what it
+  // has just forked, and what has not got so far yet as to die along with it.
+  void kill();
 
  private:
-  Child(Loop& loop, pid_t pid, Fd pidfd, std::function<void(ExitStatus)> done);
+  Child(Loop& loop, pid_t pid, bool leads, Fd pidfd, std::function<void(ExitStatus)> done);
   void reap();
 
   pid_t pid_;
+  bool leads_;  // a session, and so a process group
   Fd pidfd_;
   std::function<void(ExitStatus)> done_;
   std::optional<Watch> watch_;  // depends-on: pidfd_

@@ -138,6 +138,7 @@ Result<void> BubblewrapSandbox::start_child(const std::string& bwrap,
                 token};
   child.environment.emplace();
   child.die_with_parent = true;
+  child.new_session = true;  // a Ctrl-C of the terminal's is for moat, which passes it on
   if (pipes.in.first) child.descriptors.emplace_back(pipes.in.first.get(), 0);
   child.descriptors.emplace_back(pipes.out.second.get(), 1);
   child.descriptors.emplace_back(pipes.err.second.get(), 2);
@@ -256,7 +257,7 @@ void BubblewrapSandbox::on_error(Stream& stream, const Error& /*error*/) {
 
 void BubblewrapSandbox::kill_process() {
   // moat-init dies with bwrap (--die-with-parent), and as PID 1 takes all else with it.
-  if (child_) child_->signal(SIGKILL);
+  if (child_) child_->kill();
 }
 
 void BubblewrapSandbox::let_go() {
