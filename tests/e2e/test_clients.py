@@ -154,7 +154,7 @@ class Clients(MoatTest):
             "  if line.startswith(b'data'): print(time.time() - float(line.split()[2]))")
         ages = [float(line) for line in done.stdout.split()]
         self.assertEqual(len(ages), 5)
-        self.assertLess(max(ages), 0.09)
+        self.assertLess(max(ages), 0.3)  # held back to the end, the first would be 0.4 old
 
     def test_echoed_secret_does_not_come_back(self):
         done = self.run_moat("curl", "-si", "https://api.github.com/echo", "-d", "x=1",
