@@ -7,7 +7,8 @@ packages_for() {
 	case $1 in
 	build)
 		echo g++ meson ninja-build pkg-config musl-tools linux-libc-dev libevent-dev \
-			libmbedtls-dev libyaml-dev libcjson-dev libcurl4-openssl-dev liblmdb-dev libcmocka-dev
+			libmbedtls-dev libyaml-dev libcjson-dev libcurl4-openssl-dev liblmdb-dev libcmocka-dev \
+			libnghttp2-dev libssl-dev zlib1g-dev
 		;;
 	run) echo bubblewrap ca-certificates ;;
 	demo) echo curl openssl python3-minimal libpython3-stdlib ;;

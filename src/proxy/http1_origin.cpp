@@ -158,6 +158,7 @@ Result<void> Http1Origin::on_request(RequestHead, BodyLength) {
 
 Result<void> Http1Origin::on_response(ResponseHead head, BodyLength length) {
   if (handler_ == nullptr) return {};
+  minor_ = head.minor;
   if (head.status / 100 == 1 && head.status != 101) {
     handler_->on_informational(std::move(head));
     return {};

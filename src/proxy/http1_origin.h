@@ -4,33 +4,11 @@
 #include <memory>
 #include <string>
 
-#include "core/loop.h"
 #include "proxy/http1.h"
+#include "proxy/link.h"
 #include "proxy/sides.h"
-#include "proxy/transport.h"
 
 namespace moat::proxy {
-
-// A Transport whose owner changes: first the one who opens it, then the one who speaks through it.
-class Link final : public Transport::Handler {
- public:
-  Link(Loop& loop, Fd fd, Transport::Handler& user, Stream::Limits limits)
-      : user_(&user), transport_(loop, std::move(fd), *this, limits) {}
-  Transport& transport() { return transport_; }
-  void set_user(Transport::Handler& user) { user_ = &user; }
-
- private:
-  void on_ready(Transport& transport) override { user_->on_ready(transport); }
-  void on_input(Transport& transport) override { user_->on_input(transport); }
-  void on_end(Transport& transport, bool clean) override { user_->on_end(transport, clean); }
-  void on_drained(Transport& transport) override { user_->on_drained(transport); }
-  void on_error(Transport& transport, const Error& error) override {
-    user_->on_error(transport, error);
-  }
-
-  Transport::Handler* user_;
-  Transport transport_;
-};
 
 class Http1Origin final : public OriginSide, private Transport::Handler, private Http1Handler {
  public:
@@ -47,6 +25,9 @@ class Http1Origin final : public OriginSide, private Transport::Handler, private
   [[nodiscard]] bool answered() const override { return answered_; }
   [[nodiscard]] bool reused() const override { return exchanges_ > 1; }
   [[nodiscard]] const std::string& address() const override { return address_; }
+  [[nodiscard]] std::string version() const override {
+    return minor_ >= 1 ? "HTTP/1.1" : "HTTP/1.0";
+  }
   [[nodiscard]] bool reusable() const override;
   void park(std::function<void()> gone) override;
 
@@ -75,6 +56,7 @@ class Http1Origin final : public OriginSide, private Transport::Handler, private
   std::function<void()> gone_;              // of the pool, while parked
   Headers trailers_;
   uint64_t exchanges_ = 0;
+  int minor_ = 1;         // of the last response
   bool chunked_ = false;  // the request's body
   bool request_done_ = false;
   bool response_done_ = false;

@@ -351,7 +351,7 @@ void Relay::on_response(ResponseHead head, BodyLength length) {
   if (over_) return;
   agent_.moved();
   record_.first_byte_ns = since_start();
-  record_.origin_version = head.minor >= 1 ? "HTTP/1.1" : "HTTP/1.0";
+  record_.origin_version = origin_->version();
   if (head.status == 101) {
     if (!switch_protocols(head)) {
       fail(error(Errc::invalid, "%s switched to a protocol that was not asked for",

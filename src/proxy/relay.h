@@ -106,7 +106,7 @@ class Relay final : private OriginSide::Handler {
   const ScrubPatterns* scrub_ = nullptr;
   std::optional<Scrubber> scrubber_;
 
-  std::unique_ptr<Upstream::Opening> opening_;
+  std::unique_ptr<OriginOpening> opening_;
   std::unique_ptr<OriginSide> origin_;
   bool sent_ = false;  // the request's head, on the origin that is there now
   bool retried_ = false;

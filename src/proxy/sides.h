@@ -65,6 +65,7 @@ class OriginSide {
   [[nodiscard]] virtual bool answered() const = 0;  // a byte of the response has come
   [[nodiscard]] virtual bool reused() const = 0;    // not the first exchange on its connection
   [[nodiscard]] virtual const std::string& address() const = 0;  // "1.2.3.4:443"
+  [[nodiscard]] virtual std::string version() const = 0;         // "HTTP/1.1", of the response
 
   // After the end of an exchange: may another be started? Then it can wait for one. `gone` is
   // called at most once, when the origin ends the connection meanwhile; it destroys the side.

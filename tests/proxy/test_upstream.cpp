@@ -21,7 +21,7 @@ struct UpstreamTest : Wall {
   std::vector<SocketAddress> addresses;
   bool silent = false;
   std::unique_ptr<Upstream> own;
-  std::unique_ptr<Upstream::Opening> opening;
+  std::unique_ptr<OriginOpening> opening;
   std::optional<Result<std::unique_ptr<OriginSide>>> result;
 
   Upstream& with_resolver() {
@@ -88,17 +88,16 @@ void a_name_without_an_address_is_said_so(UpstreamTest& t) {
 }
 
 void connect_to_goes_from_the_narrow_to_the_wide(UpstreamTest& t) {
-  Upstream& upstream = t.with_resolver();
   auto& map = t.settings.connect_to;
   map = {{"a.com:443", "one:1"}, {"*:443", "two:2"}, {"a.com:*", "three"}, {"*", "[::1]:4"}};
-  assert_string_equal(upstream.mapped("a.com", 443).c_str(), "one:1");
-  assert_string_equal(upstream.mapped("b.com", 443).c_str(), "two:2");
-  assert_string_equal(upstream.mapped("a.com", 80).c_str(), "three:80");
-  assert_string_equal(upstream.mapped("b.com", 80).c_str(), "[::1]:4");
+  assert_string_equal(mapped_origin(t.settings, "a.com", 443).c_str(), "one:1");
+  assert_string_equal(mapped_origin(t.settings, "b.com", 443).c_str(), "two:2");
+  assert_string_equal(mapped_origin(t.settings, "a.com", 80).c_str(), "three:80");
+  assert_string_equal(mapped_origin(t.settings, "b.com", 80).c_str(), "[::1]:4");
   map.clear();
-  assert_string_equal(upstream.mapped("a.com", 443).c_str(), "");
+  assert_string_equal(mapped_origin(t.settings, "a.com", 443).c_str(), "");
   map["[2001:db8::1]:443"] = "six:6";
-  assert_string_equal(upstream.mapped("2001:db8::1", 443).c_str(), "six:6");
+  assert_string_equal(mapped_origin(t.settings, "2001:db8::1", 443).c_str(), "six:6");
 }
 
 void a_bad_connect_to_is_an_error_that_names_it(UpstreamTest& t) {
