@@ -402,6 +402,16 @@ void where_ipv6_is_off_the_proof_says_so(SandboxTest& t) {
   expect(t, t.said("connect: E"));
 }
 
+// Address translation takes another source port where the one in use is in the way: two connections
+// of the proof that happen to share a port are told apart all the same.
+void the_proof_holds_where_its_ports_collide(SandboxTest& t) {
+  t.more_arguments = {"--cap-add", "CAP_SYS_ADMIN"};
+  t.before_init = "echo 40000 40001 > /proc/sys/net/ipv4/ip_local_port_range";
+  const bool sealed = t.seal();
+  expect(t, sealed);
+  expect(t, t.told.proved("ipv6") == "every port by nf_tables");
+}
+
 void init_hides_its_token(SandboxTest& t) {
   t.spec.command = {"sh", "-c", "tr '\\0' ' ' < /proc/1/cmdline"};
   const bool ran = t.run();
@@ -574,6 +584,7 @@ int main(int argc, char** argv) {
       MOAT_TEST(Container, a_containers_leftovers_end_as_well),
       MOAT_TEST(Container, an_interface_that_leads_out_ends_it_before_anything_is_changed),
       MOAT_TEST(SandboxTest, where_ipv6_is_off_the_proof_says_so),
+      MOAT_TEST(SandboxTest, the_proof_holds_where_its_ports_collide),
       MOAT_TEST(SandboxTest, init_hides_its_token),
       MOAT_TEST(SandboxTest, the_ca_is_trusted_by_file_and_by_variable),
       MOAT_TEST(SandboxTest, a_bundle_that_exists_is_appended_to_once),

@@ -4,6 +4,7 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -73,23 +74,34 @@ static int connect_within(int fd, const union address* to, socklen_t size) {
   return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length) == 0 ? error : errno;
 }
 
+/* Are these the two ends of one connection? Address translation may have changed the port that one
+ * end sees of the other, so addresses do not tell: what is sent at one end and comes out at the
+ * other does. */
+static bool same_connection(int out, int in) {
+  char sent[16], seen[sizeof sent];
+  return getrandom(sent, sizeof sent, 0) == (ssize_t)sizeof sent &&
+         send(out, sent, sizeof sent, MSG_NOSIGNAL) == (ssize_t)sizeof sent &&
+         wait_for(in, POLLIN, LIMIT) == 1 &&
+         recv(in, seen, sizeof seen, 0) == (ssize_t)sizeof seen &&
+         memcmp(sent, seen, sizeof sent) == 0;
+}
+
 static void prove_tcp(struct proof* proof, int family, const struct listener* listener,
                       bool redirected, const char* text, uint16_t port) {
-  union address wanted, seen, client, peer;
+  union address wanted, seen;
   socklen_t size = make_address(&wanted, family, text, port);
   int out = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (out < 0) fail(errno, "seal: socket");
   int error = connect_within(out, &wanted, size);
   if (error != 0) fail(error, "seal: connection to %s port %u", text, port);
 
-  socklen_t length = sizeof peer, client_length = sizeof client;
   int in = wait_for(listener->fd, POLLIN, LIMIT) == 1
-               ? accept4(listener->fd, &peer.any, &length, SOCK_CLOEXEC)
+               ? accept4(listener->fd, NULL, NULL, SOCK_CLOEXEC)
                : -1;
   if (in < 0) fail(ENOTCONN, "seal: connection to %s port %u went elsewhere", text, port);
-  if (getsockname(out, &client.any, &client_length) != 0 || !same_address(&client, &peer, family))
+  if (!same_connection(out, in))
     fail(ENOTCONN, "seal: the listener has another connection than that to %s", text);
-  length = sizeof seen;
+  socklen_t length = sizeof seen;
   int failed = !redirected ? getsockname(in, &seen.any, &length)
                            : getsockopt(in, family == AF_INET6 ? IPPROTO_IPV6 : IPPROTO_IP,
                                         ORIGINAL_DST, &seen, &length);
