@@ -41,6 +41,7 @@ complain "runtime/init/ may include only itself and the protocol" \
 
 door 'event2/.*' 'core/(loop|resolver)\.cpp'
 door 'curl/.*' 'core/curl_library\.h'
+door 'openssl/.*' 'proxy/crypto_library\.h'
 door 'yaml\.h' 'core/yaml\.cpp'
 door 'cjson/.*' 'core/json(_write)?\.cpp'
 door 'lmdb\.h' 'store/[a-z_]+\.(h|cpp)'
