@@ -1,23 +1,17 @@
 #include "run.h"
 
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <csignal>
-#include <filesystem>
-#include <system_error>
 #include <utility>
 
 #include "core/log.h"
 #include "core/text.h"
-#include "store/vault.h"
+#include "wall.h"
 
 namespace moat {
 namespace {
-
-// Values of these are never kept, on top of the headers that providers know as credentials.
-const std::vector<std::string> private_headers = {"cookie", "set-cookie"};
 
 Json json_of(const runtime::SealProof& proof) {
   Json json = Json::object();
@@ -34,14 +28,6 @@ proxy::Listener to_proxy(runtime::SandboxListener listener) {
   return {kind, listener.ipv6, listener.redirected, std::move(listener.fd)};
 }
 
-// A rule of the user's for a host says all that may be done there; what a grant brings along is
-// for hosts that the user has not spoken of.
-bool spoken_of(const proxy::Policy& policy, const std::string& host) {
-  return std::any_of(policy.hosts.begin(), policy.hosts.end(), [&host](const auto& rule) {
-    return rule.host == host || proxy::host_matches(rule.host, host);
-  });
-}
-
 // Names of hosts, containers and people's runs have different alphabets; this one suits a host.
 std::string host_name(const std::string& name) {
   std::string host;
@@ -54,7 +40,7 @@ std::string host_name(const std::string& name) {
 
 }  // namespace
 
-Run::Run(Loop& loop, const Home& home, Config config, std::function<void()> on_started)
+Run::Run(Loop& loop, Config config, std::function<void()> on_started)
     : loop_(loop),
       config_(std::move(config)),
       on_started_(std::move(on_started)),
@@ -68,14 +54,13 @@ Run::Run(Loop& loop, const Home& home, Config config, std::function<void()> on_s
   facts_.created_ns = system_clock().wall_ns();
   facts_.pid = getpid();
   for (const auto& grant : config_.grants) facts_.grants.push_back(grant.text);
-  directory_ = home.run(facts_.id);
 }
 
 Run::~Run() = default;
 
 Result<std::unique_ptr<Run>> Run::create(Loop& loop, const Home& home, const Config& config,
                                          std::function<void()> on_started) {
-  std::unique_ptr<Run> run(new Run(loop, home, config, std::move(on_started)));
+  std::unique_ptr<Run> run(new Run(loop, config, std::move(on_started)));
   if (auto prepared = run->prepare(home); !prepared) {
     run->forget();
     return prepared.error();
@@ -100,14 +85,8 @@ Result<void> Run::prepare(const Home& home) {
   if (!grants) return grants.error();
 
   if (auto opened = open_record(home); !opened) return opened;
-  recorder_->audit("run.created", created_data());
-  for (const auto& grant : *grants) {
-    recorder_->audit("secret.resolved",
-                     Json::object().set("grant", grant.name).set("source", grant.source).clone());
-    for (const auto& injection : grant.injections) {
-      recorder_->keep_out(injection.secret.reveal());
-    }
-  }
+  recorder().audit("run.created", created_data());
+  record_grants(recorder(), *grants);
 
   // The engine is asked now, so that its answer is on the way while keys are made below.
   engine_->ready([this](const Result<void>& ready) { on_engine_ready(ready); });
@@ -117,38 +96,24 @@ Result<void> Run::prepare(const Home& home) {
   proxy_ = std::move(*proxy);
 
   auto control = ControlServer::open(
-      loop_, directory_, [this](const Json& request) { return serve_control(request); });
+      loop_, record_->directory(), [this](const Json& request) { return serve_control(request); });
   if (!control) return control.error();
   control_ = std::move(*control);
   // On disk before an engine makes anything: whoever finds this directory after a crash knows
   // which engine to ask for leftovers.
-  if (auto kept = recorder_->commit(); !kept) return kept;
+  if (auto kept = recorder().commit(); !kept) return kept;
   end_span("prepare");
   return {};
 }
 
 Result<void> Run::open_record(const Home& home) {
-  if (mkdir(home.runs().c_str(), 0700) != 0 && errno != EEXIST)
-    return errno_error("cannot make %s", home.runs().c_str());
-  if (mkdir(directory_.c_str(), 0700) != 0)
-    return errno_error("cannot make %s", directory_.c_str());
-  auto lock = lock_run(directory_);
-  if (!lock) return lock.error();
-  lock_ = std::move(*lock);
-  auto key = store::open_signing_key(home.root);
-  if (!key) return key.error();
-  key_.emplace(std::move(*key));
-  auto writer = store::RecordWriter::create(directory_, facts_.id, *key_);
-  if (!writer) return writer.error();
-  recorder_ = std::make_unique<Recorder>(loop_, system_clock(), std::move(*writer),
-                                         [this](const Error& error) {
-                                           failure_ = error;
-                                           kill("the record cannot be written");
-                                         });
-  auto redacted = private_headers;
-  for (const auto& name : credential_headers()) redacted.push_back(lower(name));
-  recorder_->redact_headers(std::move(redacted));
-  recorder_->facts(facts_);
+  auto record = RunRecord::create(loop_, home, facts_.id, [this](const Error& error) {
+    failure_ = error;
+    kill("the record cannot be written");
+  });
+  if (!record) return record.error();
+  record_ = std::move(*record);
+  recorder().facts(facts_);
   return {};
 }
 
@@ -158,20 +123,6 @@ Json Run::created_data() const {
   Json mounts = Json::array();
   for (const auto& mount : config_.mounts)
     mounts.add(mount.source + ":" + mount.target + (mount.read_only ? ":ro" : ""));
-  Json hosts = Json::array();
-  for (const auto& rule : config_.policy.hosts) {
-    Json lines = Json::array();
-    for (const auto& line : rule.lines) lines.add(line.text);
-    hosts.add(Json::object()
-                  .set("host", rule.text)
-                  .set("lines", std::move(lines))
-                  .set("local", rule.local)
-                  .set("where", rule.where)
-                  .clone());
-  }
-  Json connect_to = Json::object();
-  for (const auto& [from, to] : config_.connect_to) connect_to.set(from, to);
-  const bool strict = config_.policy.mode == proxy::Policy::Mode::strict;
   Json json = Json::object();
   json.set("moat", MOAT_VERSION)
       .set("engine", facts_.engine)
@@ -182,27 +133,13 @@ Json Run::created_data() const {
       .set("grants", Json(facts_.grants))
       .set("env", std::move(env))
       .set("mounts", std::move(mounts))
-      .set("policy", strict ? "strict" : "permissive")
-      .set("hosts", std::move(hosts))
-      .set("connect_to", std::move(connect_to))
-      .set("upstream_ca", Json(config_.upstream_ca))
       .set("uid", static_cast<int64_t>(getuid()));
+  describe_wall(config_, json);
   return json;
 }
 
 proxy::Settings Run::proxy_settings(std::vector<GrantUse> grants) {
-  proxy::Settings settings;
-  settings.run_name = facts_.id;
-  settings.policy = config_.policy;
-  for (auto& grant : grants) {
-    for (auto& host : grant.hosts) {
-      if (!spoken_of(config_.policy, host.host)) settings.policy.hosts.push_back(std::move(host));
-    }
-    for (auto& injection : grant.injections) settings.injections.push_back(std::move(injection));
-  }
-  settings.credential_headers = credential_headers();
-  settings.connect_to = config_.connect_to;
-  settings.upstream_ca_files = config_.upstream_ca;
+  proxy::Settings settings = wall_settings(config_, facts_.id, std::move(grants));
   settings.local_hint =
       "if it is meant to be reached, run again with --allow-host 'HOST local', or write 'HOST "
       "local' into network.rules";
@@ -217,7 +154,7 @@ runtime::SandboxSpec Run::sandbox_spec() const {
   runtime::SandboxSpec spec;
   spec.run_id = facts_.id;
   spec.name = facts_.name;
-  spec.run_directory = directory_;
+  spec.run_directory = record_->directory();
   spec.image = facts_.image;
   spec.command = config_.command;
   spec.env = config_.env;
@@ -242,7 +179,7 @@ int64_t Run::elapsed() const {
 
 void Run::end_span(const char* name) {
   const int64_t now = elapsed();
-  recorder_->span(name, span_from_ns_, now);
+  recorder().span(name, span_from_ns_, now);
   span_from_ns_ = now;
 }
 
@@ -267,9 +204,9 @@ void Run::on_sealed(std::vector<runtime::SandboxListener> listeners,
   Json data = json_of(proof);
   data.set("engine", facts_.engine).set("engine_version", engine_->version());
   data.set("image_digest", engine_->image_digest());
-  recorder_->audit("seal.proved", data);
+  recorder().audit("seal.proved", data);
   // The proof is on disk before anything of the agent's runs.
-  if (auto kept = recorder_->commit(); !kept) return on_failed(kept.error(), 125);
+  if (auto kept = recorder().commit(); !kept) return on_failed(kept.error(), 125);
   for (auto& listener : listeners) proxy_->listen(to_proxy(std::move(listener)));
   sandbox_->go();
 }
@@ -278,15 +215,15 @@ void Run::on_started() {
   end_span("start");
   facts_.state = "running";
   facts_.started_ns = system_clock().wall_ns();
-  recorder_->facts(facts_);
-  recorder_->audit("command.started", Json::object().set("command", Json(facts_.command)).clone());
+  recorder().facts(facts_);
+  recorder().audit("command.started", Json::object().set("command", Json(facts_.command)).clone());
   if (config_.interactive && !config_.detach)
     in_.emplace(loop_, STDIN_FILENO, static_cast<Inlet::Handler&>(*this));
   if (on_started_) on_started_();
 }
 
 void Run::on_output(runtime::OutputStream stream, std::string_view bytes) {
-  recorder_->output(stream, bytes);
+  recorder().output(stream, bytes);
   auto& outlet = stream == runtime::OutputStream::out ? out_ : err_;
   if (!outlet) return;
   outlet->write(bytes);
@@ -316,13 +253,13 @@ void Run::on_inlet_end() {
 }
 
 Result<void> Run::recording() {
-  return recorder_->state();
+  return recorder().state();
 }
 
 void Run::on_exchange(const proxy::Exchange& exchange) {
-  recorder_->exchange(exchange);
+  recorder().exchange(exchange);
   for (const auto& label : exchange.injected) {
-    recorder_->audit("credential.used", Json::object()
+    recorder().audit("credential.used", Json::object()
                                             .set("grant", label)
                                             .set("host", exchange.host)
                                             .set("request_id", exchange.request_id)
@@ -331,28 +268,28 @@ void Run::on_exchange(const proxy::Exchange& exchange) {
 }
 
 void Run::on_dns(const proxy::DnsQuestion& question) {
-  recorder_->dns(question);
+  recorder().dns(question);
 }
 
 void Run::pass_signal(int number) {
   if (ended_) return;
   if (!sealed_ || !sandbox_)
     return kill(format("signal %d before the command had started", number));
-  recorder_->audit("signal", Json::object().set("signal", number).clone());
+  recorder().audit("signal", Json::object().set("signal", number).clone());
   sandbox_->signal(number);
 }
 
 void Run::stop(Milliseconds grace, const std::string& asked_by) {
   if (ended_) return;
   if (!sealed_ || !sandbox_) return kill(asked_by);
-  recorder_->audit("stop", Json::object().set("by", asked_by).clone());
+  recorder().audit("stop", Json::object().set("by", asked_by).clone());
   sandbox_->signal(SIGTERM);
   if (!grace_.running()) grace_.start(grace);
 }
 
 void Run::kill(const std::string& asked_by) {
   if (ended_) return;
-  recorder_->audit("kill", Json::object().set("by", asked_by).clone());
+  recorder().audit("kill", Json::object().set("by", asked_by).clone());
   if (!sealed_ && !failure_)
     failure_ = error(Errc::refused, "stopped before the command had started: %s", asked_by.c_str());
   // on_exit or on_failed follows. An engine that does not answer is not waited for twice.
@@ -399,11 +336,11 @@ void Run::end(int exit_status, const Json& how) {
   facts_.state = "stopping";
   facts_.exit_status = exit_status;
   facts_.ended_ns = system_clock().wall_ns();
-  recorder_->facts(facts_);
+  recorder().facts(facts_);
   Json data = how.clone();
   data.set("status", exit_status);
-  recorder_->audit("run.ended", data);
-  if (auto head = recorder_->finish(); !head && !failure_) {
+  recorder().audit("run.ended", data);
+  if (auto head = recorder().finish(); !head && !failure_) {
     failure_ = head.error();
     exit_status_ = 125;
   }
@@ -417,9 +354,9 @@ void Run::remove_sandbox() {
     } else {
       log(Level::warning, "%s; the next moat command tries again", removed.error().message.c_str());
     }
-    recorder_->facts(facts_);
+    recorder().facts(facts_);
     end_span("remove");
-    (void)recorder_->commit();
+    (void)recorder().commit();
     removed_ = true;
     finish_when_flushed();
   };
@@ -440,9 +377,7 @@ void Run::finish_when_flushed() {
 }
 
 void Run::forget() {
-  recorder_.reset();
-  std::error_code ignored;
-  std::filesystem::remove_all(directory_, ignored);
+  if (record_) record_->forget();
 }
 
 }  // namespace moat

@@ -11,14 +11,12 @@
 #include "config.h"
 #include "control.h"
 #include "core/clock.h"
-#include "core/crypto.h"
-#include "core/fd.h"
 #include "core/loop.h"
 #include "core/result.h"
 #include "grant.h"
 #include "paths.h"
 #include "proxy/proxy.h"
-#include "recorder.h"
+#include "run_record.h"
 #include "runs.h"
 #include "runtime/engine.h"
 #include "standard_streams.h"
@@ -51,9 +49,10 @@ class Run : private runtime::SandboxObserver,
   [[nodiscard]] const std::optional<Error>& failure() const { return failure_; }
 
  private:
-  Run(Loop& loop, const Home& home, Config config, std::function<void()> on_started);
+  Run(Loop& loop, Config config, std::function<void()> on_started);
   Result<void> prepare(const Home& home);
   Result<void> open_record(const Home& home);
+  [[nodiscard]] Recorder& recorder() { return record_->recorder(); }
   proxy::Settings proxy_settings(std::vector<GrantUse> grants);
   runtime::SandboxSpec sandbox_spec() const;
   [[nodiscard]] Json created_data() const;
@@ -89,13 +88,10 @@ class Run : private runtime::SandboxObserver,
   Config config_;
   std::function<void()> on_started_;
   RunFacts facts_;
-  std::string directory_;
-  Fd lock_;
-  std::optional<SigningKey> key_;
-  std::unique_ptr<Recorder> recorder_;   // depends-on: key_, lock_
-  std::unique_ptr<proxy::Proxy> proxy_;  // depends-on: recorder_
+  std::unique_ptr<RunRecord> record_;
+  std::unique_ptr<proxy::Proxy> proxy_;  // depends-on: record_
   std::unique_ptr<runtime::Engine> engine_;
-  std::unique_ptr<runtime::Sandbox> sandbox_;  // depends-on: engine_, proxy_, recorder_
+  std::unique_ptr<runtime::Sandbox> sandbox_;  // depends-on: engine_, proxy_, record_
   std::unique_ptr<ControlServer> control_;
   std::optional<Outlet> out_;
   std::optional<Outlet> err_;

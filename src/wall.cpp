@@ -1,0 +1,65 @@
+#include "wall.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace moat {
+namespace {
+
+// A rule of the user's for a host says all that may be done there; what a grant brings along is
+// for hosts that the user has not spoken of.
+bool spoken_of(const proxy::Policy& policy, const std::string& host) {
+  return std::any_of(policy.hosts.begin(), policy.hosts.end(), [&host](const auto& rule) {
+    return rule.host == host || proxy::host_matches(rule.host, host);
+  });
+}
+
+}  // namespace
+
+proxy::Settings wall_settings(const Config& config, const std::string& run_name,
+                              std::vector<GrantUse> grants) {
+  proxy::Settings settings;
+  settings.run_name = run_name;
+  settings.policy = config.policy;
+  for (auto& grant : grants) {
+    for (auto& host : grant.hosts) {
+      if (!spoken_of(config.policy, host.host)) settings.policy.hosts.push_back(std::move(host));
+    }
+    for (auto& injection : grant.injections) settings.injections.push_back(std::move(injection));
+  }
+  settings.credential_headers = credential_headers();
+  settings.connect_to = config.connect_to;
+  settings.upstream_ca_files = config.upstream_ca;
+  return settings;
+}
+
+void describe_wall(const Config& config, Json& into) {
+  Json hosts = Json::array();
+  for (const auto& rule : config.policy.hosts) {
+    Json lines = Json::array();
+    for (const auto& line : rule.lines) lines.add(line.text);
+    hosts.add(Json::object()
+                  .set("host", rule.text)
+                  .set("lines", std::move(lines))
+                  .set("local", rule.local)
+                  .set("where", rule.where)
+                  .clone());
+  }
+  Json connect_to = Json::object();
+  for (const auto& [from, to] : config.connect_to) connect_to.set(from, to);
+  const bool strict = config.policy.mode == proxy::Policy::Mode::strict;
+  into.set("policy", strict ? "strict" : "permissive")
+      .set("hosts", std::move(hosts))
+      .set("connect_to", std::move(connect_to))
+      .set("upstream_ca", Json(config.upstream_ca));
+}
+
+void record_grants(Recorder& recorder, const std::vector<GrantUse>& grants) {
+  for (const auto& grant : grants) {
+    recorder.audit("secret.resolved",
+                   Json::object().set("grant", grant.name).set("source", grant.source).clone());
+    for (const auto& injection : grant.injections) recorder.keep_out(injection.secret.reveal());
+  }
+}
+
+}  // namespace moat

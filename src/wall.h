@@ -1,0 +1,24 @@
+// What a configuration and its grants mean to the proxy, and how the record speaks of them. Shared
+// by runs and by `moat proxy`.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "config.h"
+#include "core/json.h"
+#include "grant.h"
+#include "proxy/proxy.h"
+#include "recorder.h"
+
+namespace moat {
+
+// Without the hints for refusals, which depend on how moat was called.
+proxy::Settings wall_settings(const Config& config, const std::string& run_name,
+                              std::vector<GrantUse> grants);
+// Members of "run.created" that say what may be reached.
+void describe_wall(const Config& config, Json& into);
+// Tells of each secret that was resolved, and keeps all of them out of what is recorded from here.
+void record_grants(Recorder& recorder, const std::vector<GrantUse>& grants);
+
+}  // namespace moat
