@@ -114,6 +114,7 @@ host_tree() {
 	[ -L /bin ] || skip "the image of this machine's own programs wants a merged /usr"
 	{
 		printf '%s\n' ./bin ./sbin ./lib ./lib64 ./etc/ssl/certs/ca-certificates.crt \
+			./etc/ssl/certs/java/cacerts \
 			./etc/ld.so.cache ./etc/passwd ./etc/group ./etc/nsswitch.conf ./tmp ./var/tmp ./root
 		apt-cache depends --recurse --installed --no-recommends --no-suggests --no-conflicts \
 			--no-breaks --no-replaces --no-enhances bash dash coreutils grep sed findutils git curl \

@@ -135,6 +135,19 @@ Digest sha256(std::initializer_list<std::string_view> pieces) {
   return digest;
 }
 
+std::string sha1(std::initializer_list<std::string_view> pieces) {
+  need_psa();
+  psa_hash_operation_t hash = PSA_HASH_OPERATION_INIT;
+  check(psa_hash_setup(&hash, PSA_ALG_SHA_1), "SHA-1");
+  for (const std::string_view piece : pieces) {
+    if (!piece.empty()) check(psa_hash_update(&hash, bytes_of(piece), piece.size()), "SHA-1");
+  }
+  std::array<unsigned char, 20> digest{};
+  size_t size = 0;
+  check(psa_hash_finish(&hash, digest.data(), digest.size(), &size), "SHA-1");
+  return {reinterpret_cast<const char*>(digest.data()), size};
+}
+
 std::string random_bytes(size_t count) {
   std::string out(count, '\0');
   fill_random(reinterpret_cast<unsigned char*>(out.data()), count);

@@ -25,6 +25,10 @@ Digest sha256(std::string_view bytes);
 // The same over several pieces: sha256({"\x01", left, right}).
 Digest sha256(std::initializer_list<std::string_view> pieces);
 
+// SHA-1, 20 bytes: for formats that demand it (RFC 6455's handshake, Java's key stores), and never
+// for anything that must not be forged.
+std::string sha1(std::initializer_list<std::string_view> pieces);
+
 // From the kernel, getrandom(2): there is no generator of our own that a fork could copy.
 std::string random_bytes(size_t count);
 // The mbedTLS-style generator that TLS and X.509 calls want as f_rng; its context is ignored.

@@ -13,6 +13,20 @@ const std::vector<std::string> ca_bundle_paths = {
     "/etc/ssl/cert.pem",  // Alpine: OpenSSL's and LibreSSL's default
 };
 
+const std::vector<std::string> java_store_paths = {
+    "/etc/ssl/certs/java/cacerts",                // Debian, Ubuntu, Arch, Alpine
+    "/etc/pki/java/cacerts",                      // RHEL, Fedora: a link
+    "/etc/pki/ca-trust/extracted/java/cacerts",   // RHEL, Fedora: what that leads to
+    "/var/lib/ca-certificates/java-cacerts",      // openSUSE
+    "/usr/lib/jvm/*/lib/security/cacerts",        // Corretto, Zulu, Temurin packages
+    "/usr/lib/jvm/*/jre/lib/security/cacerts",    // Java 8
+    "/usr/local/openjdk-*/lib/security/cacerts",  // images of Docker's library
+    "/usr/local/openjdk-*/jre/lib/security/cacerts",
+    "/usr/java/*/lib/security/cacerts",  // Oracle
+    "/opt/java/*/lib/security/cacerts",  // Temurin's images
+    "/opt/*/lib/security/cacerts",       // unpacked by hand
+};
+
 const std::vector<std::string> ca_environment = {
     "SSL_CERT_FILE",                       // OpenSSL, Go, Ruby, rustls-native-certs, uv
     "NODE_EXTRA_CA_CERTS",                 // Node.js

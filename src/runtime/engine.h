@@ -129,5 +129,7 @@ Result<std::unique_ptr<Engine>> make_engine(Loop& loop, const std::string& name,
 // told of one: what moat-init is given.
 extern const std::vector<std::string> ca_bundle_paths;
 extern const std::vector<std::string> ca_environment;
+// glob(7) patterns for Java's own trust stores.
+extern const std::vector<std::string> java_store_paths;
 
 }  // namespace moat::runtime

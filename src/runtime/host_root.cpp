@@ -110,6 +110,17 @@ void copy_ca_bundles(std::vector<RootStep>& steps, const Host& host) {
   }
 }
 
+// Debian's JDKs keep their configuration in a directory of /etc for each version.
+void show_java(std::vector<RootStep>& steps, const Host& host) {
+  constexpr int first = 8, last = 32;
+  show(steps, host, "/etc/java");
+  for (int version = first; version <= last; ++version)
+    show(steps, host, format("/etc/java-%d-openjdk", version));
+  // The store is the sandbox's own: moat-init fills it.
+  for (const char* path : {"/etc/ssl/certs/java/cacerts", "/etc/pki/java/cacerts"})
+    if (host(path).kind != HostFile::Kind::missing) steps.push_back({Kind::text, path, "", 0644});
+}
+
 std::string passwd(const SandboxSpec& spec, const char* shell) {
   std::string text = format("root:x:0:0:root:/root:%s\n", shell);
   if (spec.uid != 0)
@@ -162,6 +173,7 @@ std::vector<RootStep> host_root(const SandboxSpec& spec, const Host& host) {
   steps.push_back({Kind::directory, "/etc", {}, 0755});
   for (const char* name : shown_of_etc) show(steps, host, format("/etc/%s", name));
   copy_ca_bundles(steps, host);
+  show_java(steps, host);
   const bool bash = host("/bin/bash").kind != HostFile::Kind::missing;
   steps.push_back({Kind::text, "/etc/passwd", passwd(spec, bash ? "/bin/bash" : "/bin/sh"), 0644});
   steps.push_back({Kind::text, "/etc/group", group(spec), 0644});

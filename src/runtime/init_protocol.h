@@ -53,7 +53,9 @@ enum moat_spec_item {
   MOAT_SPEC_NEW_PRIVS = 11, /* "1": leave no_new_privs unset */
   MOAT_SPEC_PORT = 12,      /* repeated, decimal: where nf_tables is missing, listen on these */
   MOAT_SPEC_HOSTNAME = 13,  /* for /etc/hosts */
-  MOAT_SPEC_REDIRECT = 14   /* "0": do as if the kernel had no nf_tables */
+  MOAT_SPEC_REDIRECT = 14,  /* "0": do as if the kernel had no nf_tables */
+  MOAT_SPEC_STORE = 15, /* hexadecimal digits: the bytes of a Java trust store that holds the CA */
+  MOAT_SPEC_STORE_PATH = 16 /* repeated: a glob(7) pattern; each file that matches becomes it */
 };
 
 enum moat_listener_kind {

@@ -5,6 +5,7 @@
 
 #include "core/text.h"
 #include "runtime/init_protocol.h"
+#include "runtime/java_store.h"
 
 namespace moat::runtime {
 
@@ -62,6 +63,9 @@ InitSpec make_init_spec(const SandboxSpec& spec, bool nest) {
   made.hostname = spec.hostname;
   made.ca_pem = spec.ca_pem;
   made.nest = nest;
+  // A CA that cannot be read is one that moat-init will refuse by itself.
+  if (auto store = java_trust_store(spec.ca_pem); store && !spec.ca_pem.empty())
+    made.java_store = std::move(*store);
 
   const auto home = std::find_if(made.env.begin(), made.env.end(),
                                  [](const auto& variable) { return variable.first == "HOME"; });
@@ -108,6 +112,10 @@ Result<std::string> encode_init_spec(const InitSpec& spec) {
     encoder.item(MOAT_SPEC_CA, spec.ca_pem);
     for (const std::string& path : spec.ca_bundles) encoder.item(MOAT_SPEC_BUNDLE, path);
     for (const std::string& name : ca_environment) encoder.item(MOAT_SPEC_CA_ENV, name);
+  }
+  if (!spec.java_store.empty()) {
+    encoder.item(MOAT_SPEC_STORE, hex(spec.java_store));
+    for (const std::string& path : java_store_paths) encoder.item(MOAT_SPEC_STORE_PATH, path);
   }
   for (const uint16_t port : spec.ports) encoder.number(MOAT_SPEC_PORT, port);
   encoder.flag(MOAT_SPEC_NEST, spec.nest);

@@ -25,6 +25,7 @@ struct InitSpec {
   std::string hostname = "moat";
   std::string ca_pem;
   std::vector<std::string> ca_bundles;  // where it is appended; the first is made if there is none
+  std::string java_store;               // a trust store that replaces those at java_store_paths
   std::vector<uint16_t> ports;          // to listen on where the kernel has no nf_tables
   bool nest = false;            // uid by a nested user namespace (bubblewrap), else by setuid(2)
   bool new_privileges = false;  // leave no_new_privs unset

@@ -67,6 +67,11 @@ struct CryptoTest {
   std::string text;
 };
 
+void sha1_is_that_of_fips_180(CryptoTest& t) {
+  t.text = hex(sha1({"a", "", "bc"}));
+  assert_string_equal(t.text.c_str(), "a9993e364706816aba3e25717850c26c9cd0d89d");
+}
+
 void sha256_is_that_of_fips_180(CryptoTest& t) {
   t.text = hex(view(sha256("abc")));
   assert_string_equal(t.text.c_str(),
@@ -203,6 +208,7 @@ int main() {
   using namespace moat::test;
   const CMUnitTest tests[] = {
       MOAT_TEST(CryptoTest, sha256_is_that_of_fips_180),
+      MOAT_TEST(CryptoTest, sha1_is_that_of_fips_180),
       MOAT_TEST(CryptoTest, a_digest_of_pieces_is_that_of_the_whole),
       MOAT_TEST(CryptoTest, random_bytes_do_not_repeat),
       MOAT_TEST(CryptoTest, what_is_sealed_opens_with_the_same_key_and_data),

@@ -1,5 +1,6 @@
 """Real clients, through the wall, with a credential that they never see."""
 
+import base64
 import json
 import hashlib
 import os
@@ -75,6 +76,34 @@ class Clients(MoatTest):
             PYTHON, "-c", "import urllib.request as u;"
             "print(u.urlopen('https://api.github.com/user/urllib').read().decode())",
             flags=["--grant", "github"]), "/user/urllib")
+
+    def test_java_trusts_by_its_own_store(self):
+        # As tools read it that check its integrity; the images have the store, but not Java.
+        done = self.run_moat("base64", "/etc/ssl/certs/java/cacerts")
+        store = os.path.join(self.home, "store")
+        with open(store, "wb") as file:
+            file.write(base64.b64decode(done.stdout))
+        listed = subprocess.run(["keytool", "-list", "-keystore", store, "-storepass", "changeit"],
+                                capture_output=True, text=True, check=True)
+        self.assertIn("moat-0", listed.stdout)
+
+    if ENGINE == "bubblewrap":
+        def test_java(self):
+            # Java looks at no bundle and no variable: it has a trust store of its own.
+            with open(os.path.join(self.workspace, "Fetch.java"), "w") as program:
+                program.write("""
+                    import java.net.URI;
+                    import java.net.http.*;
+                    public class Fetch {
+                      public static void main(String[] a) throws Exception {
+                        var request = HttpRequest.newBuilder(URI.create(a[0])).build();
+                        System.out.print(HttpClient.newHttpClient()
+                            .send(request, HttpResponse.BodyHandlers.ofString()).body());
+                      }
+                    }""")
+            self.check_user(self.run_moat("java", "-XX:TieredStopAtLevel=1", "-Xshare:auto",
+                                          "Fetch.java", "https://api.github.com/user/java",
+                                          flags=["--grant", "github"]), "/user/java")
 
     def test_static_program_without_proxy_support(self):
         done = self.run_moat("busybox", "wget", "-q", "-O", "-",

@@ -48,6 +48,17 @@ void a_merged_usr_is_linked_and_an_unmerged_one_mounted(HostRootTest& t) {
   assert_true(right);
 }
 
+void java_finds_its_configuration_and_a_store_to_be_filled(HostRootTest& t) {
+  t.files["/etc/java-17-openjdk"] = {FileKind::directory, {}};
+  t.files["/etc/ssl/certs/java/cacerts"] = {FileKind::file, {}};
+  t.build();
+  const bool right = t.is("/etc/java-17-openjdk", StepKind::bind, "/etc/java-17-openjdk") &&
+                     t.find("/etc/java-21-openjdk") == nullptr &&
+                     t.is("/etc/ssl/certs/java/cacerts", StepKind::text, "") &&
+                     t.find("/etc/pki/java/cacerts") == nullptr;
+  assert_true(right);
+}
+
 // A host on which everything exists: only what was chosen may be seen.
 void nothing_is_shown_that_was_not_chosen(HostRootTest& t) {
   t.steps = host_root(t.spec, [](const std::string&) { return HostFile{FileKind::file, {}}; });
@@ -131,6 +142,7 @@ void names_are_looked_up_in_files_and_dns_only(HostRootTest& t) {
 int main() {
   const CMUnitTest tests[] = {
       MOAT_TEST(HostRootTest, a_merged_usr_is_linked_and_an_unmerged_one_mounted),
+      MOAT_TEST(HostRootTest, java_finds_its_configuration_and_a_store_to_be_filled),
       MOAT_TEST(HostRootTest, nothing_is_shown_that_was_not_chosen),
       MOAT_TEST(HostRootTest, a_link_out_of_usr_is_not_followed),
       MOAT_TEST(HostRootTest, the_ca_bundle_becomes_a_file_of_the_sandboxs_own),

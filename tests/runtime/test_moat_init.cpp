@@ -412,6 +412,23 @@ void the_proof_holds_where_its_ports_collide(SandboxTest& t) {
   expect(t, t.told.proved("ipv6") == "every port by nf_tables");
 }
 
+// What is no store, and what a link makes of a mount, is not Java's to be replaced.
+void java_stores_are_replaced_and_nothing_else(SandboxTest& t) {
+  t.more_arguments = {"--tmpfs", "/mounted"};
+  t.before_init =
+      "for d in own text link; do mkdir -p /opt/$d/lib/security; done; cd /opt; "
+      "printf '\\376\\355\\376\\355old' > own/lib/security/cacerts; "
+      "printf 'a text' > text/lib/security/cacerts; "
+      "printf '\\376\\355\\376\\355mine' > /mounted/file; "
+      "ln -s /mounted/file link/lib/security/cacerts";
+  t.spec.java_store = "a new store";
+  t.spec.command = {"sh", "-c",
+                    "cd /opt; for d in own text link; do cat $d/lib/security/cacerts; echo; done"};
+  const bool ran = t.run();
+  expect(t, ran);
+  expect(t, t.output == "a new store\na text\n\xfe\xed\xfe\xedmine\n");
+}
+
 void init_hides_its_token(SandboxTest& t) {
   t.spec.command = {"sh", "-c", "tr '\\0' ' ' < /proc/1/cmdline"};
   const bool ran = t.run();
@@ -584,6 +601,7 @@ int main(int argc, char** argv) {
       MOAT_TEST(Container, a_containers_leftovers_end_as_well),
       MOAT_TEST(Container, an_interface_that_leads_out_ends_it_before_anything_is_changed),
       MOAT_TEST(SandboxTest, where_ipv6_is_off_the_proof_says_so),
+      MOAT_TEST(SandboxTest, java_stores_are_replaced_and_nothing_else),
       MOAT_TEST(SandboxTest, the_proof_holds_where_its_ports_collide),
       MOAT_TEST(SandboxTest, init_hides_its_token),
       MOAT_TEST(SandboxTest, the_ca_is_trusted_by_file_and_by_variable),

@@ -203,6 +203,7 @@ static void make_home(const struct spec* spec) {
 void files_write(struct files* files, const struct spec* spec) {
   memset(files, 0, sizeof *files);
   if (spec->ca != NULL) write_ca(files, spec);
+  if (spec->store != NULL) stores_write(spec);
   write_resolv_conf();
   write_hosts(spec);
   write_user(spec);

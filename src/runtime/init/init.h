@@ -46,8 +46,8 @@ struct strings {
   size_t count;
 };
 struct spec {
-  struct strings args, env, bundles, ca_env;
-  const char *workdir, *home, *hostname, *ca;
+  struct strings args, env, bundles, ca_env, stores;
+  const char *workdir, *home, *hostname, *ca, *store;
   uid_t uid;
   gid_t gid;
   uint16_t ports[MOAT_INIT_MAX_PORTS];
@@ -119,12 +119,16 @@ void files_write(struct files* files, const struct spec* spec);
 /* The command's environment: the spec's, and the CA variables that it does not set itself. */
 char** files_environment(const struct files* files, const struct spec* spec);
 
+/* stores.c: Java's trust stores become the spec's, wherever there is one that we may write. */
+void stores_write(const struct spec* spec);
+
 /* text.c: whole small files. */
 
 char* file_read(const char* path, size_t limit, size_t* size);    /* NULL and errno */
 int file_append(const char* path, const char* text, size_t size); /* 0 or errno value */
 int file_replace(const char* path, const char* text);             /* in place; 0 or errno value */
-int make_directories(const char* path, bool last_too);            /* 0 or errno value */
+int file_overwrite(const char* path, const char* bytes, size_t size); /* one that is there */
+int make_directories(const char* path, bool last_too);                /* 0 or errno value */
 
 /* seal.c: prove it, with the listeners still ours; then say so. */
 struct proof;

@@ -55,6 +55,13 @@ static const char* take(struct spec* spec, unsigned tag, char* text) {
     case MOAT_SPEC_HOSTNAME:
       spec->hostname = text;
       return NULL;
+    case MOAT_SPEC_STORE:
+      spec->store = text;
+      return NULL;
+    case MOAT_SPEC_STORE_PATH:
+      if (*text != '/') return "spec: a store's path is not absolute";
+      spec->stores.items[spec->stores.count++] = text;
+      return NULL;
     case MOAT_SPEC_CA:
       spec->ca = text;
       return NULL;
@@ -95,7 +102,7 @@ const char* spec_parse(struct spec* spec, unsigned char* bytes, size_t size) {
   memset(spec, 0, sizeof *spec);
   spec->workdir = "/";
   spec->redirect = true;
-  struct strings* lists[] = {&spec->args, &spec->env, &spec->bundles, &spec->ca_env};
+  struct strings* lists[] = {&spec->args, &spec->env, &spec->bundles, &spec->ca_env, &spec->stores};
   for (size_t i = 0; i < sizeof lists / sizeof *lists; ++i)
     lists[i]->items = allocate((items + 1) * sizeof(char*));
   bool has_uid = false, has_gid = false;

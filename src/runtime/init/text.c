@@ -77,6 +77,10 @@ int file_replace(const char* path, const char* text) {
   return write_with(path, O_TRUNC | O_CREAT, text, strlen(text));
 }
 
+int file_overwrite(const char* path, const char* bytes, size_t size) {
+  return write_with(path, O_TRUNC, bytes, size);
+}
+
 int make_directories(const char* path, bool last_too) {
   char part[PATH_MAX];
   size_t length = strlen(path);
