@@ -23,6 +23,16 @@ const sockaddr_in6& v6(const SocketAddress& address) {
   return reinterpret_cast<const sockaddr_in6&>(address.storage);
 }
 
+// RFC 8305 5: as recommended there.
+constexpr Milliseconds attempt_delay(250);
+// As many sockets may be open at once; who has not answered by then is not there.
+constexpr size_t max_attempts = 8;
+
+Error failure_of(int error_number) {
+  if (error_number == ETIMEDOUT) return error(Errc::timeout, "no answer");
+  return {errc_from_errno(error_number), strerror(error_number)};
+}
+
 int socket_error(int fd) {
   int value = 0;
   socklen_t size = sizeof value;
@@ -95,69 +105,117 @@ std::string SocketAddress::text() const {
   return format(brackets ? "[%s]:%u" : "%s:%u", address.c_str(), port());
 }
 
-Connector::Connector(Loop& loop, std::vector<SocketAddress> addresses, Milliseconds limit,
+std::vector<SocketAddress> interleave_families(const std::vector<SocketAddress>& addresses) {
+  std::vector<SocketAddress> sorted;
+  if (addresses.empty()) return sorted;
+  const auto first_family = addresses.front().storage.ss_family;
+  std::vector<const SocketAddress*> first;
+  std::vector<const SocketAddress*> others;
+  for (const SocketAddress& address : addresses)
+    (address.storage.ss_family == first_family ? first : others).push_back(&address);
+  for (size_t i = 0; i < std::max(first.size(), others.size()); ++i) {
+    if (i < first.size()) sorted.push_back(*first[i]);
+    if (i < others.size()) sorted.push_back(*others[i]);
+  }
+  return sorted;
+}
+
+Connector::Connector(Loop& loop, const std::vector<SocketAddress>& addresses, Milliseconds limit,
                      Done done)
     : loop_(loop),
-      addresses_(std::move(addresses)),
+      addresses_(interleave_families(addresses)),
+      limit_(limit),
       end_(std::chrono::steady_clock::now() + limit),
       done_(std::move(done)),
       timer_(
-          loop, [this] { on_timer(); }, Priority::traffic),
-      last_error_(error(Errc::invalid, "there is no address to connect to")) {
+          loop, [this] { on_timer(); }, Priority::traffic) {
+  if (addresses_.size() > max_attempts) addresses_.resize(max_attempts);
   timer_.start(Milliseconds(0));
 }
 
 Connector::~Connector() = default;
 
 void Connector::on_timer() {
-  if (fd_) last_error_ = error(Errc::timeout, "cannot connect to %s: no answer", name().c_str());
-  try_next();
-}
-
-std::string Connector::name() const {
-  return addresses_[next_ - 1].text();
+  if (std::chrono::steady_clock::now() < end_ || attempts_.empty()) return try_next();
+  for (Attempt& attempt : attempts_) {
+    if (attempt.fd) attempt.failure = error(Errc::timeout, "no answer");
+  }
+  finish(failure(), attempts_.back().address);
 }
 
 void Connector::try_next() {
-  for (;;) {
-    watch_.reset();
-    fd_.reset();
-    if (next_ == addresses_.size()) return finish(last_error_);
-    const SocketAddress& address = addresses_[next_++];
-    fd_ = Fd(socket(address.storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-    if (!fd_) {
-      last_error_ = errno_error("cannot make a socket for %s", name().c_str());
-      continue;
-    }
-    const int yes = 1;  // refused for sockets that are not TCP, which do not need it
-    setsockopt(fd_.get(), IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
-    if (connect(fd_.get(), address.get(), address.size) == 0) return finish(std::move(fd_));
-    if (errno == EINPROGRESS) break;
-    last_error_ = errno_error("cannot connect to %s", name().c_str());
+  while (attempts_.size() < addresses_.size()) {
+    Attempt& attempt = attempts_.emplace_back();
+    attempt.address = addresses_[attempts_.size() - 1];
+    if (!begin(attempt)) continue;
+    if (!attempt.watch) return win(attempt);
+    break;
   }
-  watch_.emplace(loop_, fd_.get(), [this](Ready) { on_ready(); });
-  watch_->want(false, true);
-  // Each address has its share of the time that is left, so that the first cannot take it all.
-  const auto left =
-      std::chrono::duration_cast<Milliseconds>(end_ - std::chrono::steady_clock::now());
-  timer_.start(left / static_cast<int>(addresses_.size() - next_ + 1));
+  if (pending_ == 0)
+    return finish(failure(), attempts_.empty() ? SocketAddress() : attempts_.back().address);
+  const bool last = attempts_.size() == addresses_.size();
+  const auto left = std::chrono::ceil<Milliseconds>(end_ - std::chrono::steady_clock::now());
+  timer_.start(std::clamp(left, Milliseconds(0), last ? limit_ : attempt_delay));
 }
 
-void Connector::on_ready() {
-  const int why = socket_error(fd_.get());
-  if (why == 0) return finish(std::move(fd_));
-  errno = why;
-  last_error_ = errno_error("cannot connect to %s", name().c_str());
+// False: it has failed already. Connected already, as happens with unix sockets: no watch.
+bool Connector::begin(Attempt& attempt) {
+  const SocketAddress& address = attempt.address;
+  attempt.fd = Fd(socket(address.storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (!attempt.fd) {
+    attempt.failure = errno_error("there is no socket");
+    return false;
+  }
+  const int yes = 1;  // refused for sockets that are not TCP, which do not need it
+  setsockopt(attempt.fd.get(), IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
+  if (connect(attempt.fd.get(), address.get(), address.size) == 0) return true;
+  if (errno != EINPROGRESS) {
+    attempt.failure = failure_of(errno);
+    attempt.fd.reset();
+    return false;
+  }
+  attempt.watch.emplace(loop_, attempt.fd.get(), [this, &attempt](Ready) { on_ready(attempt); });
+  attempt.watch->want(false, true);
+  ++pending_;
+  return true;
+}
+
+void Connector::on_ready(Attempt& attempt) {
+  const int why = socket_error(attempt.fd.get());
+  if (why == 0) return win(attempt);
+  attempt.failure = failure_of(why);
+  attempt.watch.reset();
+  attempt.fd.reset();
+  --pending_;
   try_next();
 }
 
-void Connector::finish(Result<Fd> result) {
+void Connector::win(Attempt& attempt) {
+  attempt.watch.reset();
+  const SocketAddress address = attempt.address;
+  finish(std::move(attempt.fd), address);
+}
+
+void Connector::finish(Result<Fd> result, const SocketAddress& address) {
   timer_.stop();
-  watch_.reset();
+  const SocketAddress reached = address;
+  attempts_.clear();
   // `done` may destroy us: nothing of ours is touched after it.
   const Done done = std::move(done_);
-  const SocketAddress address = next_ > 0 ? addresses_[next_ - 1] : SocketAddress{};
-  done(std::move(result), address);
+  done(std::move(result), reached);
+}
+
+Error Connector::failure() const {
+  if (attempts_.empty()) return error(Errc::invalid, "there is no address to connect to");
+  Error all = attempts_.back().failure;
+  std::string list;
+  for (const Attempt& attempt : attempts_) {
+    if (attempt.failure.code == Errc::timeout) all.code = Errc::timeout;
+    if (!list.empty()) list += "; ";
+    list += attempt.address.text() + ": " + attempt.failure.message;
+  }
+  all.message = "cannot connect to " + list;
+  return all;
 }
 
 }  // namespace moat

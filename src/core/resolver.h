@@ -30,14 +30,16 @@ class Resolver {
   Resolver(const Resolver&) = delete;
   Resolver& operator=(const Resolver&) = delete;
 
-  // IPv4 and IPv6, in the order to be tried (IPv4 first), each with `port` set. `done` is called
-  // once, from the loop. Errc::dns when the name does not exist or no server answers (the message
-  // says which). The returned handle cancels when it is destroyed before that. No search list is
-  // applied: `name` is absolute.
+  // IPv6 and IPv4, in the order to be tried (IPv6 first, RFC 8305 4), each with `port` set. Both
+  // are asked for at once; when one is there, the other is waited for 50 ms longer. `done` is
+  // called once, from the loop: Errc::dns when the name does not exist, has no address, or the name
+  // server fails (the message says which), Errc::timeout when none answers. The returned handle
+  // cancels when it is destroyed before that. No search list is applied: `name` is absolute.
   class Query;
   [[nodiscard]] std::unique_ptr<Query> resolve(const std::string& name, uint16_t port, Done done);
 
  private:
+  friend class Lookup;
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };

@@ -36,6 +36,9 @@ class NameServer {
   std::map<std::pair<std::string, int>, std::vector<std::string>> table;  // addresses in binary
   std::vector<std::string> asked;
   bool silent = false;
+  int silent_about = 0;  // a type of record
+  int code = 0;          // of every answer, if not 0: 2 is SERVFAIL, 5 REFUSED
+  bool cut = false;      // every answer is truncated
 
  private:
   void answer() {
@@ -53,11 +56,13 @@ class NameServer {
               std::string(question.substr(at + 1, static_cast<size_t>(question[at])));
     const int type = question[at + 2];
     asked.push_back(lower(name));
-    if (silent) return;
+    if (silent || type == silent_about) return;
     const auto found = table.find({lower(name), type});
     const bool known = table.count({lower(name), type_a}) + table.count({lower(name), type_aaaa});
     std::string reply(question.substr(0, at + 5));
-    reply.replace(2, 2, std::string("\x81", 1) + (known ? '\x80' : '\x83'));
+    const int answer_code = code != 0 ? code : known ? 0 : 3;
+    reply.replace(2, 2,
+                  {static_cast<char>(cut ? 0x83 : 0x81), static_cast<char>(0x80 | answer_code)});
     const size_t answers = found == table.end() ? 0 : found->second.size();
     reply.replace(6, 6, {0, static_cast<char>(answers), 0, 0, 0, 0});
     for (size_t i = 0; i < answers; ++i) {
@@ -130,11 +135,11 @@ const std::string v4_one("\xc0\x00\x02\x01", 4);
 const std::string v4_two("\xc0\x00\x02\x02", 4);
 const std::string v6_one("\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x01", 16);
 
-void both_families_are_found_ipv4_first(ResolverTest& t) {
+void both_families_are_found_ipv6_first(ResolverTest& t) {
   t.server.table[{"api.test", type_a}] = {v4_one, v4_two};
   t.server.table[{"api.test", type_aaaa}] = {v6_one};
-  assert_string_equal(t.resolve("api.test"), "192.0.2.1:443 192.0.2.2:443 [2001:db8::1]:443 ");
-  assert_string_equal(t.resolve("API.test."), "192.0.2.1:443 192.0.2.2:443 [2001:db8::1]:443 ");
+  assert_string_equal(t.resolve("api.test"), "[2001:db8::1]:443 192.0.2.1:443 192.0.2.2:443 ");
+  assert_string_equal(t.resolve("API.test."), "[2001:db8::1]:443 192.0.2.1:443 192.0.2.2:443 ");
 }
 
 void one_family_is_enough(ResolverTest& t) {
@@ -142,6 +147,36 @@ void one_family_is_enough(ResolverTest& t) {
   t.server.table[{"six.test", type_aaaa}] = {v6_one};
   assert_string_equal(t.resolve("four.test"), "192.0.2.1:443 ");
   assert_string_equal(t.resolve("six.test"), "[2001:db8::1]:443 ");
+}
+
+// RFC 8305 3. libevent would ask again after two seconds.
+void one_family_does_not_wait_long_for_the_other(ResolverTest& t) {
+  t.server.table[{"api.test", type_a}] = {v4_one};
+  t.server.table[{"api.test", type_aaaa}] = {v6_one};
+  for (const int lost : {type_a, type_aaaa}) {
+    t.server.silent_about = lost;
+    const auto begin = std::chrono::steady_clock::now();
+    assert_string_equal(t.resolve("api.test"),
+                        lost == type_a ? "[2001:db8::1]:443 " : "192.0.2.1:443 ");
+    const bool soon = std::chrono::steady_clock::now() - begin < Milliseconds(1000);
+    assert_true(soon);
+  }
+}
+
+void a_name_without_an_address_is_said(ResolverTest& t) {
+  t.server.table[{"none.test", type_a}] = {};
+  assert_string_equal(t.resolve("none.test"), "cannot resolve none.test: the name has no address");
+  assert_int_equal(t.result->error().code, Errc::dns);
+}
+
+void a_server_that_fails_is_told_from_one_that_is_silent(ResolverTest& t) {
+  t.server.code = 2;
+  assert_string_equal(t.resolve("api.test"),
+                      "cannot resolve api.test: the name server failed (SERVFAIL)");
+  assert_int_equal(t.result->error().code, Errc::dns);
+  t.server.code = 5;
+  assert_string_equal(t.resolve("api.test"),
+                      "cannot resolve api.test: the name server refuses to answer");
 }
 
 void a_literal_is_its_own_answer(ResolverTest& t) {
@@ -154,6 +189,16 @@ void the_hosts_file_comes_first(ResolverTest& t) {
   t.server.table[{"in-hosts.test", type_a}] = {v4_one};
   assert_string_equal(t.resolve("in-hosts.test"), "127.0.0.9:443 ");
   assert_int_equal(t.server.asked.size(), 0);
+}
+
+void a_name_may_have_several_lines_in_the_hosts_file(ResolverTest& t) {
+  const auto ok = write_file_atomically(t.files.hosts,
+                                        "# 192.0.2.9 a.test\n192.0.2.1\ta.test  B.test # c.test\n"
+                                        "not-an-address b.test\n2001:db8::1 b.test\n\n",
+                                        0600);
+  assert_string_equal(t.resolve("a.test"), "192.0.2.1:443 ");
+  assert_string_equal(t.resolve("b.TEST"), "192.0.2.1:443 [2001:db8::1]:443 ");
+  assert_string_equal(t.resolve("c.test"), "cannot resolve c.test: no such name");
 }
 
 void a_name_that_does_not_exist_is_said(ResolverTest& t) {
@@ -190,6 +235,7 @@ void a_server_that_is_silent_is_said(ResolverTest& t) {
   t.server.silent = true;
   assert_string_equal(t.resolve("api.test"),
                       "cannot resolve api.test: no name server of /etc/resolv.conf gave an answer");
+  assert_int_equal(t.result->error().code, Errc::timeout);
 }
 
 void destroying_the_handle_cancels(ResolverTest& t) {
@@ -231,8 +277,12 @@ void an_idle_resolver_keeps_no_socket(ResolverTest& t) {
 int main() {
   using namespace moat::test;
   const CMUnitTest tests[] = {
-      MOAT_TEST(ResolverTest, both_families_are_found_ipv4_first),
+      MOAT_TEST(ResolverTest, both_families_are_found_ipv6_first),
       MOAT_TEST(ResolverTest, one_family_is_enough),
+      MOAT_TEST(ResolverTest, one_family_does_not_wait_long_for_the_other),
+      MOAT_TEST(ResolverTest, a_name_without_an_address_is_said),
+      MOAT_TEST(ResolverTest, a_server_that_fails_is_told_from_one_that_is_silent),
+      MOAT_TEST(ResolverTest, a_name_may_have_several_lines_in_the_hosts_file),
       MOAT_TEST(ResolverTest, a_literal_is_its_own_answer),
       MOAT_TEST(ResolverTest, the_hosts_file_comes_first),
       MOAT_TEST(ResolverTest, a_name_that_does_not_exist_is_said),
