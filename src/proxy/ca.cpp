@@ -14,6 +14,7 @@
 #include "core/text.h"
 #include "proxy/ca_leaf.h"
 #include "proxy/http1.h"
+#include "proxy/tls_accel.h"
 #include "proxy/x509_write.h"
 
 namespace moat::proxy {
@@ -149,6 +150,7 @@ Result<std::shared_ptr<Ca::Leaf>> Ca::leaf(const std::string& name) {
 }
 
 Result<std::shared_ptr<Ca::Leaf>> Ca::Impl::mint(const std::string& wanted) {
+  accelerate_handshakes();  // here and not before: the run does speak TLS
   if (!leaf_key) {
     auto made = generate_key();
     if (!made) return made.error();

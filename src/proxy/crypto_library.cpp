@@ -17,6 +17,29 @@ bool find(void* handle, const char* name, Function& function) {
   return function != nullptr;
 }
 
+bool find_curves(void* handle, CryptoLibrary& found) {
+  return find(handle, "BN_CTX_new", found.bn_ctx_new) &&
+         find(handle, "BN_CTX_free", found.bn_ctx_free) &&
+         find(handle, "BN_bin2bn", found.bn_from_bytes) &&
+         find(handle, "BN_clear_free", found.bn_clear_free) &&
+         find(handle, "EC_GROUP_new_by_curve_name", found.ec_group_new) &&
+         find(handle, "EC_GROUP_free", found.ec_group_free) &&
+         find(handle, "EC_POINT_new", found.ec_point_new) &&
+         find(handle, "EC_POINT_clear_free", found.ec_point_clear_free) &&
+         find(handle, "EC_POINT_mul", found.ec_point_mul) &&
+         find(handle, "EC_POINT_oct2point", found.ec_point_from_bytes) &&
+         find(handle, "EC_POINT_point2oct", found.ec_point_to_bytes) &&
+         find(handle, "EVP_PKEY_new_raw_private_key", found.key_from_private) &&
+         find(handle, "EVP_PKEY_new_raw_public_key", found.key_from_public) &&
+         find(handle, "EVP_PKEY_get_raw_public_key", found.key_public) &&
+         find(handle, "EVP_PKEY_free", found.key_free) &&
+         find(handle, "EVP_PKEY_CTX_new", found.key_ctx_new) &&
+         find(handle, "EVP_PKEY_CTX_free", found.key_ctx_free) &&
+         find(handle, "EVP_PKEY_derive_init", found.derive_init) &&
+         find(handle, "EVP_PKEY_derive_set_peer", found.derive_set_peer) &&
+         find(handle, "EVP_PKEY_derive", found.derive);
+}
+
 bool find_all(void* handle, CryptoLibrary& found) {
   return find(handle, "EVP_CIPHER_fetch", found.cipher_fetch) &&
          find(handle, "EVP_CIPHER_free", found.cipher_free) &&
@@ -24,7 +47,7 @@ bool find_all(void* handle, CryptoLibrary& found) {
          find(handle, "EVP_CIPHER_CTX_free", found.cipher_ctx_free) &&
          find(handle, "EVP_CIPHER_CTX_ctrl", found.cipher_ctx_ctrl) &&
          find(handle, "EVP_CipherInit_ex", found.cipher_init) &&
-         find(handle, "EVP_Cipher", found.cipher);
+         find(handle, "EVP_Cipher", found.cipher) && find_curves(handle, found);
 }
 
 Result<CryptoLibrary> load() {

@@ -3,6 +3,8 @@
 // well, several times slower: without it everything works, and costs more.
 #pragma once
 
+#include <openssl/bn.h>
+#include <openssl/ec.h>
 #include <openssl/evp.h>
 
 #include "core/handle.h"
@@ -18,6 +20,26 @@ struct CryptoLibrary {
   decltype(&EVP_CIPHER_CTX_ctrl) cipher_ctx_ctrl = nullptr;
   decltype(&EVP_CipherInit_ex) cipher_init = nullptr;
   decltype(&EVP_Cipher) cipher = nullptr;
+  decltype(&BN_CTX_new) bn_ctx_new = nullptr;
+  decltype(&BN_CTX_free) bn_ctx_free = nullptr;
+  decltype(&BN_bin2bn) bn_from_bytes = nullptr;
+  decltype(&BN_clear_free) bn_clear_free = nullptr;
+  decltype(&EC_GROUP_new_by_curve_name) ec_group_new = nullptr;
+  decltype(&EC_GROUP_free) ec_group_free = nullptr;
+  decltype(&EC_POINT_new) ec_point_new = nullptr;
+  decltype(&EC_POINT_clear_free) ec_point_clear_free = nullptr;
+  decltype(&EC_POINT_mul) ec_point_mul = nullptr;
+  decltype(&EC_POINT_oct2point) ec_point_from_bytes = nullptr;
+  decltype(&EC_POINT_point2oct) ec_point_to_bytes = nullptr;
+  decltype(&EVP_PKEY_new_raw_private_key) key_from_private = nullptr;
+  decltype(&EVP_PKEY_new_raw_public_key) key_from_public = nullptr;
+  decltype(&EVP_PKEY_get_raw_public_key) key_public = nullptr;
+  decltype(&EVP_PKEY_free) key_free = nullptr;
+  decltype(&EVP_PKEY_CTX_new) key_ctx_new = nullptr;
+  decltype(&EVP_PKEY_CTX_free) key_ctx_free = nullptr;
+  decltype(&EVP_PKEY_derive_init) derive_init = nullptr;
+  decltype(&EVP_PKEY_derive_set_peer) derive_set_peer = nullptr;
+  decltype(&EVP_PKEY_derive) derive = nullptr;
 };
 
 // Loads it once; after that the same answer at no cost, a refusal included. Errc::unsupported where
@@ -32,8 +54,32 @@ inline void free_cipher(EVP_CIPHER* cipher) {
 inline void free_cipher_context(EVP_CIPHER_CTX* context) {
   crypto().cipher_ctx_free(context);  // wipes its keys
 }
+inline void free_number(BIGNUM* number) {
+  crypto().bn_clear_free(number);
+}
+inline void free_number_context(BN_CTX* context) {
+  crypto().bn_ctx_free(context);  // wipes the numbers that it has lent
+}
+inline void free_curve_group(EC_GROUP* group) {
+  crypto().ec_group_free(group);
+}
+inline void free_curve_point(EC_POINT* point) {
+  crypto().ec_point_clear_free(point);
+}
+inline void free_evp_key(EVP_PKEY* key) {
+  crypto().key_free(key);  // wipes it
+}
+inline void free_evp_key_context(EVP_PKEY_CTX* context) {
+  crypto().key_ctx_free(context);
+}
 
 using Cipher = Handle<EVP_CIPHER, free_cipher>;
 using CipherContext = Handle<EVP_CIPHER_CTX, free_cipher_context>;
+using Number = Handle<BIGNUM, free_number>;
+using NumberContext = Handle<BN_CTX, free_number_context>;
+using CurveGroup = Handle<EC_GROUP, free_curve_group>;
+using CurvePoint = Handle<EC_POINT, free_curve_point>;
+using EvpKey = Handle<EVP_PKEY, free_evp_key>;
+using EvpKeyContext = Handle<EVP_PKEY_CTX, free_evp_key_context>;
 
 }  // namespace moat::proxy

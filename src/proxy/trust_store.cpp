@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "core/fd.h"
+#include "proxy/tls_accel.h"
 
 namespace moat::proxy {
 namespace {
@@ -48,6 +49,7 @@ TrustStore::~TrustStore() = default;
 
 Result<void> TrustStore::load() {
   if (impl_->roots) return {};
+  accelerate_handshakes();
   psa_crypto_init();
   auto roots = std::make_unique<Certificate>();
   for (const std::string& path : impl_->extra_files) {
