@@ -78,6 +78,7 @@ int cmd_grant(const Arguments& arguments);
 int cmd_help(const Arguments& arguments);
 int cmd_list(const Arguments& arguments);
 int cmd_logs(const Arguments& arguments);
+int cmd_proxy(const Arguments& arguments);
 int cmd_revoke(const Arguments& arguments);
 int cmd_run(const Arguments& arguments);
 int cmd_stop(const Arguments& arguments);

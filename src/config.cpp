@@ -231,7 +231,27 @@ Result<void> check_upstream_ca(const ConfigDraft& draft) {
   return {};
 }
 
+Result<ConfigDraft> read_policy_file(const std::string& name, const std::string& here) {
+  auto text = read_file(name, max_file);
+  if (!text) return text.error().in("--policy");
+  const std::string path = real_path(absolute(name, here));
+  return read_policy_draft(*text, name, path.substr(0, std::max<size_t>(1, path.rfind('/'))));
+}
+
 }  // namespace
+
+Result<Config> load_proxy_config(const Arguments& arguments) {
+  const auto here = working_directory();
+  if (!here) return here.error();
+  Result<ConfigDraft> draft = ConfigDraft();
+  if (const auto file = arguments.value("policy")) draft = read_policy_file(*file, *here);
+  if (!draft) return draft.error();
+  if (draft->config.policy.mode_where.empty()) draft->config.policy.mode_where = "default";
+  if (auto laid = lay_names(arguments, draft->config); !laid) return laid.error();
+  if (auto laid = lay_network(arguments, *draft, *here); !laid) return laid.error();
+  if (auto checked = check_upstream_ca(*draft); !checked) return checked.error();
+  return std::move(draft->config);
+}
 
 Result<Config> load_config(const Arguments& arguments) {
   const auto workspace = find_workspace(arguments);

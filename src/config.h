@@ -64,6 +64,9 @@ struct Config {
 // the sandbox: what would open the host, add trust or send a name elsewhere is refused unless the
 // user says --trust-config. What holds moat's own secrets or an engine's socket is never mounted.
 Result<Config> load_config(const Arguments& arguments);
+// For `moat proxy`: the keys of `network` in the file of --policy, which is the user's own and is
+// believed, and the flags that `moat run` has as well laid over it. There is no workspace.
+Result<Config> load_proxy_config(const Arguments& arguments);
 // The pure part: `text` as agent.yaml called `name`, in a workspace. Paths are made absolute, and
 // neither looked up nor judged.
 Result<Config> parse_config(const std::string& text, const std::string& name,

@@ -191,8 +191,10 @@ void add_grant(Config& config, Located grant) {
   config.grants.push_back(std::move(grant));
 }
 
-Result<ConfigDraft> read_draft(const std::string& text, const std::string& name,
-                               const std::string& workspace) {
+namespace {
+
+Result<ConfigDraft> draft_of(const std::string& text, const std::string& name,
+                             const std::string& workspace, bool only_network) {
   const auto tree = Yaml::parse(text, name);
   if (!tree) return tree.error();
   ConfigDraft draft;
@@ -203,8 +205,27 @@ Result<ConfigDraft> read_draft(const std::string& text, const std::string& name,
   ConfigReader reader(name, draft);
   if (tree->kind != Yaml::Kind::mapping)
     return reader.at(*tree, "keys and their values are wanted here, not " + kind_of(*tree));
+  for (size_t i = 0; only_network && i < tree->members.size(); ++i) {
+    if (tree->members[i].first != "network")
+      return reader.at_key(*tree, i,
+                           "'" + shown(tree->members[i].first) +
+                               "' has no meaning in a policy file, which holds 'network' and its "
+                               "keys");
+  }
   if (auto read = reader.read_keys(*tree, ""); !read) return read.error();
   return draft;
+}
+
+}  // namespace
+
+Result<ConfigDraft> read_draft(const std::string& text, const std::string& name,
+                               const std::string& workspace) {
+  return draft_of(text, name, workspace, false);
+}
+
+Result<ConfigDraft> read_policy_draft(const std::string& text, const std::string& name,
+                                      const std::string& directory) {
+  return draft_of(text, name, directory, true);
 }
 
 Result<Config> parse_config(const std::string& text, const std::string& name,

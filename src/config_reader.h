@@ -80,6 +80,11 @@ std::string absolute(const std::string& path, const std::string& base);
 Result<ConfigDraft> read_draft(const std::string& text, const std::string& name,
                                const std::string& workspace);
 
+// The same for the file of `moat proxy --policy`: only `network` has a meaning there. Relative
+// paths begin at `directory`.
+Result<ConfigDraft> read_policy_draft(const std::string& text, const std::string& name,
+                                      const std::string& directory);
+
 // What is never mounted into a sandbox: $MOAT_HOME and the sockets of container engines, which are
 // as good as the host.
 class ProtectedPaths {

@@ -24,6 +24,8 @@ Secret header_value(const ProviderHost& host, const Secret& secret) {
   return out;
 }
 
+}  // namespace
+
 // A header's value ends at a line break: a secret that holds one would write headers of its own.
 bool fits_a_header(std::string_view secret) {
   for (const char c : secret)
@@ -31,8 +33,6 @@ bool fits_a_header(std::string_view secret) {
       return false;
   return !secret.empty();
 }
-
-}  // namespace
 
 Result<GrantUse> use_grant(const Provider& provider, const store::Sealed& sealed) {
   const std::string again = "run 'moat grant " + std::string(provider.name) + "' again";

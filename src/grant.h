@@ -70,6 +70,11 @@ struct GrantUse {
 };
 // A secret and where it belongs, as the vault keeps it, made into what the proxy obeys.
 Result<GrantUse> use_grant(const Provider& provider, const store::Sealed& sealed);
+// "HOST=NAME: VALUE" of --header, where VALUE ends in env://VARIABLE or file://PATH, which is where
+// the secret is read from; what stands before it ("Bearer ") is sent as it is. HOST is a pattern.
+Result<GrantUse> header_grant(std::string_view text);
+// Can it be a header's value, or the end of one?
+bool fits_a_header(std::string_view secret);
 // Opens each grant's secret in the vault. One error that names every unknown or missing grant with
 // the command that obtains it.
 Result<std::vector<GrantUse>> resolve_grants(const Home& home, const std::vector<Located>& grants);

@@ -181,6 +181,13 @@ void Recorder::exchange(const proxy::Exchange& exchange) {
       .set("request_bytes", exchange.request_bytes)
       .set("response_bytes", exchange.response_bytes);
   audit("exchange", data);
+  for (const auto& label : exchange.injected) {
+    audit("credential.used", Json::object()
+                                 .set("grant", label)
+                                 .set("host", exchange.host)
+                                 .set("request_id", exchange.request_id)
+                                 .clone());
+  }
 }
 
 void Recorder::dns(const proxy::DnsQuestion& question) {

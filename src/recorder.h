@@ -37,11 +37,14 @@ class Recorder {
   // Never to be seen in the record: each occurrence, in any of its forms, becomes '*'.
   void keep_out(std::string_view secret) { secrets_.add(secret); }
   // Headers whose values are not kept, whatever they are. Lower case.
-  void redact_headers(std::vector<std::string> names) { redacted_ = std::move(names); }
+  void redact_headers(const std::vector<std::string>& names) {
+    redacted_.insert(redacted_.end(), names.begin(), names.end());
+  }
 
   void facts(const RunFacts& facts);
   void audit(std::string_view type, const Json& data);
   void output(runtime::OutputStream stream, std::string_view bytes);
+  // And of the credentials that were used for it.
   void exchange(const proxy::Exchange& exchange);
   void dns(const proxy::DnsQuestion& question);
   // A stretch of the run's life, monotonic nanoseconds since the run was created.

@@ -258,13 +258,6 @@ Result<void> Run::recording() {
 
 void Run::on_exchange(const proxy::Exchange& exchange) {
   recorder().exchange(exchange);
-  for (const auto& label : exchange.injected) {
-    recorder().audit("credential.used", Json::object()
-                                            .set("grant", label)
-                                            .set("host", exchange.host)
-                                            .set("request_id", exchange.request_id)
-                                            .clone());
-  }
 }
 
 void Run::on_dns(const proxy::DnsQuestion& question) {

@@ -52,7 +52,7 @@ Result<std::unique_ptr<RunRecord>> RunRecord::create(Loop& loop, const Home& hom
       std::make_unique<Recorder>(loop, system_clock(), std::move(*writer), std::move(on_broken));
   auto redacted = private_headers;
   for (const auto& name : credential_headers()) redacted.push_back(lower(name));
-  record->recorder_->redact_headers(std::move(redacted));
+  record->recorder_->redact_headers(redacted);
   return record;
 }
 

@@ -23,12 +23,15 @@
 
 namespace moat {
 
+// What RunFacts calls the engine of `moat proxy`, which has no sandbox.
+inline constexpr const char* no_engine = "none";
+
 // The one meta entry "run" of each record: an object with these members.
 struct RunFacts {
   std::string id;
   std::string name;
   std::string state;   // "starting", "running", "ended", "lost" (found dead, and cleaned up)
-  std::string engine;  // "docker", "bubblewrap"
+  std::string engine;  // "docker", "bubblewrap", no_engine
   std::string image;
   std::string workspace;  // on the host
   std::vector<std::string> command;

@@ -45,7 +45,7 @@ Result<void> bury(Loop& loop, RunEntry& run) {
   // Whoever holds the lock does it; another command of this moment leaves it to them.
   const auto lock = lock_run(run.directory);
   if (!lock) return {};
-  const auto removed = remove_leftovers(loop, run);
+  const auto removed = run.facts.engine == no_engine ? Result<int>(0) : remove_leftovers(loop, run);
   if (!removed)
     return removed.error().in("run " + run.facts.id + " lost its supervisor, and what it left in " +
                               run.facts.engine + " could not be removed");

@@ -48,10 +48,12 @@ struct Proxy::Impl {
     Accepting(Impl& impl, Listener listener)
         : ipv6(listener.ipv6),
           redirected(listener.redirected),
+          forward(listener.kind == Listener::Kind::forward ? impl.entrance_of(listener) : nullptr),
           fd(std::move(listener.fd)),
           watch(impl.loop, fd.get(), [this, &impl](Ready) { impl.accept_some(*this); }) {}
     bool ipv6;
     bool redirected;
+    const ForwardEntrance* forward;
     Fd fd;
     Watch watch;
   };
@@ -62,6 +64,7 @@ struct Proxy::Impl {
         ca(std::move(ca_)),
         trust(settings.upstream_ca_files),
         tls(*ca, trust),
+        gate(std::move(settings.clients)),
         injector(std::move(settings.injections), settings.credential_headers),
         name_service(settings.policy, names, observer, system_clock()),
         resolver(loop),
@@ -84,19 +87,26 @@ struct Proxy::Impl {
         }
         return;
       }
-      serve(std::move(fd), from.redirected);
+      serve(std::move(fd), from);
     }
   }
 
-  void serve(Fd fd, bool redirected) {
+  void serve(Fd fd, const Accepting& from) {
     const int on = 1;
     setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    const SocketAddress wanted = wanted_address(fd.get(), redirected);
+    const SocketAddress wanted =
+        from.forward != nullptr ? SocketAddress() : wanted_address(fd.get(), from.redirected);
     const auto place = sessions.emplace(sessions.end());
-    *place = std::make_unique<Session>(world, std::move(fd), wanted, [this, place] {
+    const auto over = [this, place] {
       sessions.erase(place);
       update_wants();
-    });
+    };
+    *place = std::make_unique<Session>(world, std::move(fd), wanted, over, from.forward);
+  }
+
+  const ForwardEntrance* entrance_of(Listener& listener) {
+    entrances.push_back({std::move(listener.name), listener.authenticate ? &gate : nullptr});
+    return &entrances.back();
   }
 
   void update_wants() {
@@ -109,12 +119,14 @@ struct Proxy::Impl {
   std::unique_ptr<Ca> ca;
   TrustStore trust;
   TlsContext tls;
+  ClientGate gate;
   Injector injector;
   NameTable names;
   NameService name_service;
   Resolver resolver;
   Upstream upstream;
   World world;
+  std::list<ForwardEntrance> entrances;  // of listeners that may have ended
   std::list<std::unique_ptr<Session>> sessions;
   std::list<std::unique_ptr<Accepting>> listeners;
   std::list<std::unique_ptr<DnsListener>> dns;
@@ -145,9 +157,10 @@ void Proxy::listen(Listener listener) {
       impl_->dns.push_back(make_dns_tcp(impl_->loop, std::move(listener.fd), impl_->name_service));
       return;
     case Listener::Kind::tcp:
+    case Listener::Kind::forward:
       break;
   }
-  if (listener.ipv6) impl_->name_service.set_ipv6(true);
+  if (listener.ipv6 && listener.kind == Listener::Kind::tcp) impl_->name_service.set_ipv6(true);
   (void)set_non_blocking(listener.fd.get());
   impl_->listeners.push_back(std::make_unique<Impl::Accepting>(*impl_, std::move(listener)));
   impl_->update_wants();

@@ -10,6 +10,7 @@
 #include "core/loop.h"
 #include "core/resolver.h"
 #include "core/result.h"
+#include "core/secret.h"
 #include "proxy/ca.h"
 #include "proxy/http1.h"
 #include "proxy/injection.h"
@@ -41,6 +42,7 @@ struct Settings {
   std::vector<std::string> credential_headers;
   std::map<std::string, std::string> connect_to;  // "host:port" → "address:port"; host may be "*"
   std::vector<std::string> upstream_ca_files;
+  std::vector<Secret> clients;  // "user:password", for listeners that authenticate
   // What a refusal tells the user to do: of the policy, and of the address guard.
   std::string change_hint;  // "edit network.rules in agent.yaml"
   std::string local_hint;   // "name the host as local"
@@ -48,11 +50,18 @@ struct Settings {
 };
 
 struct Listener {
-  enum class Kind { tcp, dns_udp, dns_tcp };
+  enum class Kind {
+    tcp,  // stands in for every address
+    dns_udp,
+    dns_tcp,
+    forward,  // is a proxy by name, asked by CONNECT or with whole URLs; nothing else is served
+  };
   Kind kind = Kind::tcp;
   bool ipv6 = false;
   bool redirected = true;  // the wanted address is SO_ORIGINAL_DST; else getsockname()
   Fd fd;
+  std::string name;           // of a forward listener, for the record: "127.0.0.1:8080"
+  bool authenticate = false;  // its clients are those of Settings::clients
 };
 
 class Proxy {

@@ -70,6 +70,8 @@ RefusalMessage render(const Refusal& refusal, const std::string& request_id, boo
       {"Cache-Control", "no-store"},        {"X-Moat-Reason", ascii(refusal.reason)},
       {"X-Moat-Request-Id", request_id},
   };
+  if (refusal.status == 407)
+    message.head.headers.push_back({"Proxy-Authenticate", "Basic realm=\"moat\""});
   if (!to_head) message.body = std::move(body);
   return message;
 }
@@ -80,6 +82,8 @@ const char* reason_phrase(int status) {
       return "Bad Request";
     case 403:
       return "Forbidden";
+    case 407:
+      return "Proxy Authentication Required";
     case 408:
       return "Request Timeout";
     case 413:

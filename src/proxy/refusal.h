@@ -9,7 +9,8 @@
 namespace moat::proxy {
 
 struct Refusal {
-  int status = 403;    // never 407, which makes clients send credentials again
+  int status = 403;    // 407 only from a proxy that asks its own clients for a password: it makes
+                       // them send credentials again
   bool ours = true;    // moat's decision; false for a fault of the origin's
   std::string reason;  // one plain sentence
   std::string rule;    // that decided, and where it stands; may be empty

@@ -17,6 +17,13 @@ Refusal misdirected(std::string reason) {
   return refusal;
 }
 
+Refusal unknown_client() {
+  Refusal refusal;
+  refusal.status = 407;
+  refusal.reason = "this proxy wants to be shown a user and a password that it knows";
+  return refusal;
+}
+
 Refusal denied(const Decision& decision, const Settings& settings) {
   Refusal refusal;
   refusal.hint = settings.change_hint;
@@ -162,6 +169,10 @@ void Relay::on_request(RequestHead head, BodyLength length) {
     refusal.status = 503;
     refusal.reason = "what happens cannot be recorded: " + recording.error().message;
     return refuse(refusal);
+  }
+  if (anchor_.stranger() && !anchor_.gate->lets_in(request_.headers)) {
+    told_ = !anchor_.gate->worth_telling(start_mono_ns_);
+    return refuse(unknown_client());
   }
   if (request_.method == "CONNECT") return connect_requested();
   Refusal refusal;

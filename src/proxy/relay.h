@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "core/clock.h"
+#include "proxy/client_gate.h"
 #include "proxy/injection.h"
 #include "proxy/name_table.h"
 #include "proxy/observer.h"
@@ -38,9 +39,12 @@ struct Anchor {
   std::string scheme;  // "http", "https"
   std::string host;    // of the DNS answer, the CONNECT target, the SNI; or an address literal
   uint16_t port = 0;
-  bool open = false;       // host is a literal, and the first Host may name a host instead
-  bool tunnelled = false;  // within a CONNECT
-  std::string mismatch;    // why its names contradict each other already, or ""
+  bool open = false;           // host is a literal, and the first Host may name a host instead
+  bool tunnelled = false;      // within a CONNECT
+  std::string mismatch;        // why its names contradict each other already, or ""
+  ClientGate* gate = nullptr;  // whom each request has to satisfy, outside of a CONNECT
+  // Nothing has shown yet that whoever connected may do so.
+  [[nodiscard]] bool stranger() const { return gate != nullptr && !tunnelled; }
 };
 
 class Relay final : private OriginSide::Handler {

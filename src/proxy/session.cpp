@@ -6,12 +6,15 @@
 #include "core/text.h"
 #include "proxy/client_hello.h"
 #include "proxy/forwarding.h"
+#include "proxy/name_service.h"
 
 namespace moat::proxy {
 
-Session::Session(World& world, Fd fd, const SocketAddress& wanted, std::function<void()> over)
+Session::Session(World& world, Fd fd, const SocketAddress& wanted, std::function<void()> over,
+                 const ForwardEntrance* forward)
     : world_(world),
       over_(std::move(over)),
+      forward_(forward),
       start_ns_(world.clock.wall_ns()),
       start_mono_ns_(world.clock.monotonic_ns()),
       deadline_(world.loop, [this] { on_limit(); }) {
@@ -20,6 +23,13 @@ Session::Session(World& world, Fd fd, const SocketAddress& wanted, std::function
   transport_ = std::make_unique<Transport>(
       world.loop, std::move(fd), static_cast<Transport::Handler&>(*this),
       Stream::Limits{64 * 1024, world.settings.limits.buffer_bytes});
+  if (forward_ != nullptr) {
+    anchor_.wanted = forward_->name;
+    anchor_.gate = forward_->gate;
+    aim(std::string(proxy_name), 0);
+    deadline_.set(world.settings.limits.first_bytes);
+    return;
+  }
   const NameTable::Found found = world.names.find(wanted);
   if (found.kind == NameTable::Kind::unknown) {
     anchor_.host = wanted.ip();
@@ -65,6 +75,8 @@ void Session::sniff() {
     case FirstBytes::http2:
       return refuse_http2();
     case FirstBytes::tls:
+      if (forward_ != nullptr && !anchor_.tunnelled)
+        return give_up("this is a proxy, which is asked in the clear, by CONNECT", true);
       if (state_ == State::sniff) return begin_tls();
       return give_up("TLS within TLS is not let through", true);
     case FirstBytes::other:
@@ -206,6 +218,7 @@ void Session::give_up(const std::string& why, bool refused) {
 void Session::tell(const std::string& why, bool refused) {
   if (told_ || (agent_ && agent_->had_request())) return;
   told_ = true;
+  if (anchor_.stranger() && !anchor_.gate->worth_telling(world_.clock.monotonic_ns())) return;
   Exchange exchange;
   exchange.request_id = hex(random_bytes(8));
   exchange.start_ns = start_ns_;

@@ -8,6 +8,7 @@
 
 #include "core/connector.h"
 #include "core/fd.h"
+#include "proxy/client_gate.h"
 #include "proxy/deadline.h"
 #include "proxy/http1_agent.h"
 #include "proxy/relay.h"
@@ -15,11 +16,18 @@
 
 namespace moat::proxy {
 
+// A listener that is a proxy by name. It outlives its sessions.
+struct ForwardEntrance {
+  std::string name;            // for the record
+  ClientGate* gate = nullptr;  // who may come in; null: whoever can connect
+};
+
 class Session final : private Transport::Handler, private Http1Agent::Owner {
  public:
   // `wanted`: the address that the program connected to. `over` is called once, from the loop,
-  // and destroys the session.
-  Session(World& world, Fd fd, const SocketAddress& wanted, std::function<void()> over);
+  // and destroys the session. `forward`: it came to a proxy by name, and `wanted` is nothing.
+  Session(World& world, Fd fd, const SocketAddress& wanted, std::function<void()> over,
+          const ForwardEntrance* forward = nullptr);
   ~Session() override;
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
@@ -55,6 +63,7 @@ class Session final : private Transport::Handler, private Http1Agent::Owner {
   World& world_;
   std::function<void()> over_;
   Anchor anchor_;
+  const ForwardEntrance* forward_;
   int64_t start_ns_;
   int64_t start_mono_ns_;
   State state_ = State::sniff;
