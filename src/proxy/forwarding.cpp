@@ -54,7 +54,8 @@ void remove_hop_by_hop(Headers& headers) {
 std::optional<std::string> wanted_upgrade(const RequestHead& head, BodyLength length) {
   const bool bodiless = length.kind == BodyLength::Kind::none ||
                         (length.kind == BodyLength::Kind::counted && length.bytes == 0);
-  if (head.method != "GET" || head.minor < 1 || !bodiless) return std::nullopt;
+  const bool http10 = head.major == 1 && head.minor < 1;
+  if (head.method != "GET" || http10 || !bodiless) return std::nullopt;
   if (!has_token(head.headers, "Connection", "upgrade")) return std::nullopt;
   if (count(head.headers, "Upgrade") != 1) return std::nullopt;
   // Any other protocol (h2c above all) would carry requests that nobody here reads.

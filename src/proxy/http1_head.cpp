@@ -38,10 +38,6 @@ bool is_text(char c) {
   return byte == '\t' || (byte >= 0x20 && byte != 0x7f);
 }
 
-bool is_text(std::string_view text) {
-  return std::all_of(text.begin(), text.end(), [](char c) { return is_text(c); });
-}
-
 std::string_view trim_blanks(std::string_view text) {
   const size_t first = text.find_first_not_of(" \t");
   if (first == std::string_view::npos) return {};
@@ -78,7 +74,7 @@ Result<Header> parse_field(std::string_view line) {
     return invalid("a header has white space before its colon", line);
   if (!is_token(name)) return invalid("a header's name is no token", line);
   const std::string_view value = trim_blanks(line.substr(colon + 1));
-  if (!is_text(value)) return invalid("a header's value holds a control character", line);
+  if (!is_field_text(value)) return invalid("a header's value holds a control character", line);
   return Header{std::string(name), std::string(value)};
 }
 
@@ -139,10 +135,7 @@ Result<void> read_absolute_target(RequestHead& head, std::string_view target) {
 }
 
 Result<void> read_target(RequestHead& head, std::string_view target) {
-  const bool clean = std::all_of(target.begin(), target.end(), [](char c) {
-    return is_text(c) && c != ' ' && c != '\t' && c != '#';
-  });
-  if (!clean || target.empty())
+  if (!is_target_text(target))
     return invalid("the request target holds a character that no target has", target);
   if (head.method == "CONNECT") return read_connect_target(head, target);
   if (target.front() == '/' || (target == "*" && head.method == "OPTIONS")) {
@@ -225,6 +218,20 @@ Result<BodyLength> framing(const Headers& headers, int minor) {
 
 }  // namespace
 
+bool is_field_text(std::string_view text) {
+  return std::all_of(text.begin(), text.end(), [](char c) { return is_text(c); });
+}
+
+bool is_target_text(std::string_view text) {
+  return !text.empty() && std::all_of(text.begin(), text.end(), [](char c) {
+    return is_text(c) && c != ' ' && c != '\t' && c != '#';
+  });
+}
+
+bool may_be_trailer(std::string_view name) {
+  return std::find(never_trailers.begin(), never_trailers.end(), name) == never_trailers.end();
+}
+
 Result<RequestHead> parse_request_head(std::string_view text, const Http1Limits& limits) {
   RequestHead head;
   if (auto ok = read_request_line(head, take_line(text), limits); !ok) return ok.error();
@@ -244,7 +251,8 @@ Result<ResponseHead> parse_response_head(std::string_view text, const Http1Limit
   // The space behind the status is required, and left out by too many to insist.
   const bool shaped = line.size() >= 12 && line[8] == ' ' &&
                       std::all_of(line.begin() + 9, line.begin() + 12, is_digit) &&
-                      (line.size() == 12 || line[12] == ' ') && is_text(line) && line[9] != '0';
+                      (line.size() == 12 || line[12] == ' ') && is_field_text(line) &&
+                      line[9] != '0';
   if (!shaped) return invalid("this is no status line", line);
   head.status = (line[9] - '0') * 100 + (line[10] - '0') * 10 + (line[11] - '0');
   if (line.size() > 13) head.reason = line.substr(13);
@@ -258,8 +266,7 @@ Result<Headers> parse_trailers(std::string_view text, const Http1Limits& limits)
   auto trailers = parse_fields(text, limits);
   if (!trailers) return trailers;
   for (const Header& trailer : *trailers) {
-    const std::string name = lower(trailer.name);
-    if (std::find(never_trailers.begin(), never_trailers.end(), name) != never_trailers.end())
+    if (!may_be_trailer(lower(trailer.name)))
       return invalid("a trailer must not bear this name", trailer.name);
   }
   return trailers;
@@ -297,7 +304,7 @@ Result<uint64_t> parse_chunk_line(std::string_view line) {
     return invalid("a chunk's size is beyond all measure", line);
   const std::string_view rest = trim_blanks(line.substr(end));
   if ((end < line.size() && rest.empty()) || (!rest.empty() && rest.front() != ';') ||
-      !is_text(rest))
+      !is_field_text(rest))
     return invalid("a chunk's size is no plain hexadecimal number", line);
   return size;
 }

@@ -25,10 +25,12 @@ struct Http2Limits {
   size_t header_count = 200;
   uint32_t stream_window = 256 * 1024;  // bytes in flight to us, a stream
   uint32_t connection_window = 1024 * 1024;
-  size_t stream_queue = 256 * 1024;  // bytes that wait to be sent, a stream; full() above
-  uint32_t resets_burst = 100;       // streams reset by the peer (CVE-2023-44487), then
-  uint32_t resets_a_second = 33;     // at this rate; more ends the connection
-  uint32_t control_frames = 1000;    // PING and SETTINGS that wait for our answer to leave
+  size_t stream_queue = 64 * 1024;  // bytes that wait to be sent, a stream; full() above
+  uint32_t resets_burst = 100;      // streams reset by the peer (CVE-2023-44487), then
+  uint32_t resets_a_second = 33;    // at this rate; more ends the connection
+  uint32_t control_frames = 1000;   // PING, SETTINGS and empty frames without anything useful
+  // between, and answers to them that wait to leave
+  size_t continuations = 7;  // frames that one header block goes on in
 };
 
 class Http2Connection {
@@ -39,12 +41,15 @@ class Http2Connection {
   // unless they say otherwise. For a stream that has been told as closed nothing more is told.
   struct Handler {
     virtual ~Handler() = default;
-    // `fields` as in the block, in order. An error resets the stream with PROTOCOL_ERROR.
+    // `fields` as in the block, in order, and in the shape that nghttp2 asks of HTTP messages.
     // `too_large`: the block went over the limits, and its fields are not there.
     virtual void on_fields(int32_t stream, Block block, Headers fields, bool too_large) = 0;
     virtual void on_data(int32_t stream, std::string_view bytes) = 0;  // to be consumed() later
     virtual void on_stream_end(int32_t stream) = 0;                    // the peer's direction
     virtual void on_stream_drained(int32_t stream) = 0;                // no longer full()
+    // The peer's message broke a rule of HTTP/2's before on_fields() could tell of it; the stream
+    // is reset. `why` is for people.
+    virtual void on_malformed(int32_t /*stream*/, std::string_view /*why*/) {}
     // Both directions have ended, or it was reset, by either side (`code`: RFC 9113 7).
     virtual void on_stream_closed(int32_t stream, uint32_t code) = 0;
     virtual void on_settings() {}  // the peer's SETTINGS have come or changed
@@ -76,18 +81,24 @@ class Http2Connection {
   void send_data(int32_t stream, std::string_view bytes);
   void send_end(int32_t stream, const Headers& trailers);  // after what waits; trailers may be none
   void reset(int32_t stream, uint32_t code);               // drops what waits
+  void cut(int32_t stream);  // INTERNAL_ERROR after what waits: what was sent has no proper end
   void consumed(int32_t stream, size_t bytes);
+  // A server's: nothing more of the request is wanted. What comes of it is dropped, and once the
+  // response has left the stream is reset with NO_ERROR (RFC 9113 8.1).
+  void stop_receiving(int32_t stream);
   // No new streams; the connection ends when the last of them has.
   void shut_down(uint32_t code);
 
   [[nodiscard]] bool full(int32_t stream) const;
+  // The peer's direction has ended: told already, or about to be. In on_fields(): no body follows.
+  [[nodiscard]] bool peer_ended(int32_t stream) const;
   [[nodiscard]] size_t streams() const;              // open
   [[nodiscard]] bool takes_streams() const;          // may open_stream() be called now?
   [[nodiscard]] bool peer_extended_connect() const;  // SETTINGS_ENABLE_CONNECT_PROTOCOL (RFC 8441)
 
  private:
   struct Impl;
-  std::unique_ptr<Impl> impl_;
+  std::shared_ptr<Impl> impl_;  // outlives us while nghttp2 is on the stack
 };
 
 }  // namespace moat::proxy

@@ -23,6 +23,9 @@ namespace moat::proxy {
 // An extended CONNECT (RFC 8441) of :protocol "websocket" becomes GET with Upgrade, Connection and
 // a Sec-WebSocket-Key of our own; of any other protocol it is Errc::unsupported (501).
 Result<RequestHead> request_from_http2(Headers fields);
+// How long its body is; `ended`: the stream has ended with the head. The length that it announces,
+// or `chunked`; nothing where it has become an upgrade.
+Result<BodyLength> request_length_from_http2(const RequestHead& head, bool ended);
 // A response: exactly one :status of three digits, 101 refused (RFC 9113 8.6).
 Result<ResponseHead> response_from_http2(Headers fields);
 // No pseudo-headers, no framing, nothing that concerns a connection.
