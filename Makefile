@@ -2,7 +2,7 @@
 BUILD ?= build
 ARGS ?=
 SETUP = ./contrib/setup/debian.sh
-MESON_SETUP = test -f "$(BUILD)/build.ninja" || meson setup $(ARGS) "$(BUILD)" >/dev/null
+MESON_SETUP = test -f "$(BUILD)/build.ninja" || meson setup -Db_pch=true $(ARGS) "$(BUILD)" >/dev/null
 
 .PHONY: all demo test install uninstall clean lint fuzz bench help
 
