@@ -2,6 +2,7 @@
 #include <cstring>
 
 #include "config_reader.h"
+#include "core/connector.h"
 #include "core/text.h"
 
 namespace moat {
@@ -132,7 +133,37 @@ Result<proxy::HostRule> read_rule_lines(ConfigReader& reader, const Yaml& map) {
   return rule;
 }
 
+// "tcp: HOST:PORT", with "local: true" beside it or "local" behind it.
+Result<proxy::HostRule> read_tcp_rule(ConfigReader& reader, const Yaml& map) {
+  const auto text = reader.string(map.members.front().second, "network.rules: tcp");
+  if (!text) return text.error();
+  auto rule = parse_rule_host(*text);
+  if (!rule)
+    return reader.at(map.members.front().second, "network.rules: tcp: " + rule.error().message);
+  if (!rule->port)
+    return reader.at(map.members.front().second,
+                     "network.rules: tcp: '" + shown(*text) +
+                         "' wants a port as well, such as db.example.com:5432");
+  for (size_t i = 1; i < map.members.size(); ++i) {
+    const auto& [name, value] = map.members[i];
+    if (name != "local")
+      return reader.at_key(
+          map, i, "network.rules: beside tcp there is only 'local', not '" + shown(name) + "'");
+    const auto local = reader.boolean(value, "network.rules: local");
+    if (!local) return local.error();
+    rule->local = rule->local || *local;
+  }
+  rule->text = "tcp: " + rule->text;
+  return rule;
+}
+
+bool is_tcp_rule(const Yaml& item) {
+  return item.kind == Yaml::Kind::mapping && !item.members.empty() &&
+         item.members.front().first == "tcp";
+}
+
 Result<proxy::HostRule> read_rule(ConfigReader& reader, const Yaml& item) {
+  if (is_tcp_rule(item)) return read_tcp_rule(reader, item);
   if (item.kind == Yaml::Kind::mapping && item.members.size() == 1)
     return read_rule_lines(reader, item);
   if (item.kind != Yaml::Kind::scalar)
@@ -153,7 +184,28 @@ Result<void> read_rules(ConfigReader& reader, const Yaml& value) {
     if (rule->local)
       reader.draft().trust.push_back(
           {"network.rules opens the private host '" + shown(rule->text) + "'", reader.where(item)});
-    reader.config().policy.hosts.push_back(std::move(*rule));
+    auto& policy = reader.config().policy;
+    (is_tcp_rule(item) ? policy.tcp : policy.hosts).push_back(std::move(*rule));
+  }
+  return {};
+}
+
+Result<void> read_passthrough(ConfigReader& reader, const Yaml& value) {
+  if (auto checked = reader.check_list(value, "network.passthrough"); !checked) return checked;
+  for (const Yaml& item : value.items) {
+    const auto text = reader.string(item, "network.passthrough");
+    if (!text) return text.error();
+    auto rule = proxy::parse_host_rule(*text);
+    if (!rule) return reader.at(item, "network.passthrough: " + rule.error().message);
+    if (rule->host == "*" || SocketAddress::from_ip(rule->host, 0))
+      return reader.at(item, "network.passthrough: '" + shown(*text) +
+                                 "' is no name; write those of the hosts that are meant");
+    rule->text = "passthrough: " + rule->text;
+    rule->where = reader.line(item);
+    reader.draft().trust.push_back(
+        {"network.passthrough keeps what is said to '" + shown(*text) + "' from being seen",
+         reader.where(item)});
+    reader.config().policy.passthrough.push_back(std::move(*rule));
   }
   return {};
 }
@@ -287,7 +339,11 @@ const std::vector<ConfigKey> table = {
      "strict lets pass the hosts of grants and rules, and nothing else", read_policy},
     {"network.rules", "list", "",
      "Hosts, each with lines such as 'allow GET /v1/**' if some requests only are meant; one at a "
-     "private address has 'local' behind its name, and wants --trust-config", read_rules},
+     "private address has 'local' behind its name, and wants --trust-config; 'tcp: HOST:PORT' lets "
+     "pass what is no HTTP", read_rules},
+    {"network.passthrough", "list", "",
+     "Hosts whose TLS is carried without a look into it, for programs that pin certificates; wants "
+     "--trust-config", read_passthrough},
     {"network.connect_to", "map", "",
      "HOST:PORT to ADDRESS:PORT: connects elsewhere, while the name that is verified stays; wants "
      "--trust-config", read_connect_to},

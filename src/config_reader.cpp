@@ -213,6 +213,7 @@ Result<ConfigDraft> draft_of(const std::string& text, const std::string& name,
                                "keys");
   }
   if (auto read = reader.read_keys(*tree, ""); !read) return read.error();
+  if (auto checked = proxy::check_policy(draft.config.policy); !checked) return checked.error();
   return draft;
 }
 

@@ -56,6 +56,17 @@ std::string refusal(const Json::View& exchange) {
   return text;
 }
 
+// Of an answer its size; where there was no request, both directions are all there is to tell.
+std::string bytes_moved(const Json::View& exchange) {
+  const auto bytes = [&exchange](const char* member) {
+    return static_cast<uint64_t>(exchange[member].integer());
+  };
+  const uint64_t received = bytes("response_bytes");
+  const uint64_t sent = bytes("request_bytes");
+  if (!exchange["method"].string().empty() || received + sent == 0) return human_bytes(received);
+  return human_bytes(sent) + " out, " + human_bytes(received) + " in";
+}
+
 }  // namespace
 
 std::string exchange_url(const Json::View& exchange) {
@@ -76,7 +87,7 @@ std::string exchange_line(const Json::View& exchange) {
   std::string text = time_of_day(exchange["start_ns"].integer());
   text += status == 0 ? "    -" : format("  %3d", static_cast<int>(status));
   text += "  " + (method.empty() ? "-" : method) + " " + exchange_url(exchange);
-  text += "  " + human_bytes(static_cast<uint64_t>(exchange["response_bytes"].integer()));
+  text += "  " + bytes_moved(exchange);
   if (const int64_t end = exchange["end_ns"].integer(-1); end >= 0)
     text += "  " + human_duration(end);
   if (const std::string grants = joined(exchange["injected"]); !grants.empty())
@@ -91,6 +102,10 @@ std::string exchange_details(const Json::View& exchange) {
                             exchange["address"].string().empty()
                                 ? "nothing"
                                 : printable(exchange["address"].string()).c_str());
+  if (const std::string rule = printable(exchange["rule"].string()); !rule.empty()) {
+    const std::string where = printable(exchange["rule_where"].string());
+    text += "    decided by " + rule + (where.empty() ? "" : " at " + where) + "\n";
+  }
   if (const std::string times = timings(exchange); !times.empty()) text += "    " + times + "\n";
   if (const std::string stripped = joined(exchange["stripped"]); !stripped.empty())
     text += "    removed from the request: " + stripped + "\n";

@@ -167,8 +167,11 @@ runtime::SandboxSpec Run::sandbox_spec() const {
   spec.ca_pem = proxy_->ca_pem();
   spec.open_stdin = config_.interactive;
   spec.ports = {80, 443};
-  for (const auto& rule : config_.policy.hosts) {
-    if (rule.port) spec.ports.push_back(*rule.port);
+  const auto& policy = config_.policy;
+  for (const auto* rules : {&policy.hosts, &policy.tcp, &policy.passthrough}) {
+    for (const auto& rule : *rules) {
+      if (rule.port) spec.ports.push_back(*rule.port);
+    }
   }
   return spec;
 }

@@ -14,6 +14,21 @@ bool spoken_of(const proxy::Policy& policy, const std::string& host) {
   });
 }
 
+Json json_of(const std::vector<proxy::HostRule>& rules) {
+  Json json = Json::array();
+  for (const auto& rule : rules) {
+    Json lines = Json::array();
+    for (const auto& line : rule.lines) lines.add(line.text);
+    json.add(Json::object()
+                 .set("host", rule.text)
+                 .set("lines", std::move(lines))
+                 .set("local", rule.local)
+                 .set("where", rule.where)
+                 .clone());
+  }
+  return json;
+}
+
 }  // namespace
 
 proxy::Settings wall_settings(const Config& config, const std::string& run_name,
@@ -34,22 +49,13 @@ proxy::Settings wall_settings(const Config& config, const std::string& run_name,
 }
 
 void describe_wall(const Config& config, Json& into) {
-  Json hosts = Json::array();
-  for (const auto& rule : config.policy.hosts) {
-    Json lines = Json::array();
-    for (const auto& line : rule.lines) lines.add(line.text);
-    hosts.add(Json::object()
-                  .set("host", rule.text)
-                  .set("lines", std::move(lines))
-                  .set("local", rule.local)
-                  .set("where", rule.where)
-                  .clone());
-  }
   Json connect_to = Json::object();
   for (const auto& [from, to] : config.connect_to) connect_to.set(from, to);
   const bool strict = config.policy.mode == proxy::Policy::Mode::strict;
   into.set("policy", strict ? "strict" : "permissive")
-      .set("hosts", std::move(hosts))
+      .set("hosts", json_of(config.policy.hosts))
+      .set("tcp", json_of(config.policy.tcp))
+      .set("passthrough", json_of(config.policy.passthrough))
       .set("connect_to", std::move(connect_to))
       .set("upstream_ca", Json(config.upstream_ca));
 }

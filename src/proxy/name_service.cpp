@@ -25,9 +25,11 @@ std::string_view last_label(std::string_view name) {
 }
 
 bool named_by_rule(const Policy& policy, std::string_view name) {
-  return std::any_of(policy.hosts.begin(), policy.hosts.end(), [name](const HostRule& rule) {
+  const auto names = [name](const HostRule& rule) {
     return rule.host != "*" && host_matches(rule.host, name);
-  });
+  };
+  return std::any_of(policy.hosts.begin(), policy.hosts.end(), names) ||
+         std::any_of(policy.tcp.begin(), policy.tcp.end(), names);
 }
 
 }  // namespace

@@ -78,6 +78,26 @@ void allow(Decision& decision, std::string rule, std::string where) {
   decision.where = std::move(where);
 }
 
+bool names_requests(const Policy& policy, std::string_view host, uint16_t port) {
+  return std::any_of(policy.hosts.begin(), policy.hosts.end(), [&](const HostRule& rule) {
+    return !rule.lines.empty() && rule_matches(rule, host, port);
+  });
+}
+
+Result<void> check_lines(const Policy& policy, const HostRule& unseen) {
+  for (const HostRule& rule : policy.hosts) {
+    const bool ports_differ = rule.port && unseen.port && *rule.port != *unseen.port;
+    if (rule.lines.empty() || ports_differ || !patterns_overlap(rule.host, unseen.host)) continue;
+    return error(
+        Errc::invalid,
+        "%s: \"%s\" hides the requests that the lines of \"%s\" at %s speak of; remove one "
+        "of the two",
+        unseen.where.c_str(), printable(unseen.text).c_str(), printable(rule.text).c_str(),
+        rule.where.c_str());
+  }
+  return {};
+}
+
 std::string mode_text(const Policy& policy) {
   return policy.mode == Policy::Mode::strict ? "policy: strict" : "policy: permissive";
 }
@@ -91,6 +111,13 @@ bool host_matches(std::string_view pattern, std::string_view host) {
     return host.size() > tail.size() && host.substr(host.size() - tail.size()) == tail;
   }
   return pattern == host;
+}
+
+bool patterns_overlap(std::string_view a, std::string_view b) {
+  const bool both_wide = a.substr(0, 2) == "*." && b.substr(0, 2) == "*.";
+  if (!both_wide) return a == "*" || host_matches(a, b) || host_matches(b, a);
+  if (a.size() < b.size()) std::swap(a, b);
+  return a.substr(a.size() - b.size() + 1) == b.substr(1);
 }
 
 bool path_matches(std::string_view pattern, std::string_view path) {
@@ -120,10 +147,12 @@ bool path_matches(std::string_view pattern, std::string_view path) {
 
 Decision decide_host(const Policy& policy, std::string_view host, std::optional<uint16_t> port) {
   Decision decision;
-  for (const HostRule& rule : policy.hosts) {
-    if (!rule_matches(rule, host, port)) continue;
-    decision.local_allowed |= rule.local;
-    if (!decision.allowed) allow(decision, rule.text, rule.where);
+  for (const auto* rules : {&policy.hosts, &policy.tcp}) {
+    for (const HostRule& rule : *rules) {
+      if (!rule_matches(rule, host, port)) continue;
+      decision.local_allowed |= rule.local;
+      if (!decision.allowed) allow(decision, rule.text, rule.where);
+    }
   }
   if (decision.allowed) return decision;
   if (policy.mode == Policy::Mode::permissive) {
@@ -136,10 +165,39 @@ Decision decide_host(const Policy& policy, std::string_view host, std::optional<
                            printable(name) + " is not among the hosts that the policy allows");
 }
 
+Decision decide_tcp(const Policy& policy, std::string_view host, uint16_t port) {
+  Decision decision;
+  if (names_requests(policy, host, port)) return decision;
+  for (const HostRule& rule : policy.tcp) {
+    if (!rule.port || !rule_matches(rule, host, port)) continue;
+    allow(decision, rule.text, rule.where);
+    decision.local_allowed = decide_host(policy, host, port).local_allowed;
+    break;
+  }
+  return decision;
+}
+
+Decision decide_passthrough(const Policy& policy, std::string_view host, uint16_t port) {
+  Decision decision;
+  if (names_requests(policy, host, port)) return decision;
+  for (const HostRule& rule : policy.passthrough) {
+    if (!rule_matches(rule, host, port)) continue;
+    const Decision of_host = decide_host(policy, host, port);
+    if (!of_host.allowed) return of_host;
+    allow(decision, rule.text, rule.where);
+    decision.local_allowed = of_host.local_allowed;
+    break;
+  }
+  return decision;
+}
+
 Decision decide(const Policy& policy, std::string_view host, uint16_t port, std::string_view method,
                 std::string_view path) {
   const TargetPath target = understand_path(path);
   Decision decision;
+  for (const HostRule& rule : policy.tcp) {
+    if (rule_matches(rule, host, port)) decision.local_allowed |= rule.local;
+  }
   bool decided = false;
   bool named = false;
   for (const HostRule& rule : policy.hosts) {
@@ -183,6 +241,15 @@ Decision decide(const Policy& policy, std::string_view host, uint16_t port, std:
   if (!named) return decide_host(policy, host, port);
   return denied_by_default(
       policy, "no rule for " + std::string(host) + " allows " + quoted_method_path(method, path));
+}
+
+Result<void> check_policy(const Policy& policy) {
+  for (const auto* rules : {&policy.tcp, &policy.passthrough}) {
+    for (const HostRule& rule : *rules) {
+      if (auto checked = check_lines(policy, rule); !checked) return checked;
+    }
+  }
+  return {};
 }
 
 Result<RuleLine> parse_rule_line(std::string_view text) {

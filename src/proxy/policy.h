@@ -37,6 +37,10 @@ struct Policy {
   Mode mode = Mode::permissive;
   std::string mode_where;       // "agent.yaml:9" or "default"
   std::vector<HostRule> hosts;  // in order; all that match a host are looked at, in order
+  // Without lines, each with its port: what goes there is carried as bytes, whatever it is.
+  std::vector<HostRule> tcp;
+  // Without lines: TLS to these is carried as it comes. Allows nothing by itself.
+  std::vector<HostRule> passthrough;
 };
 
 struct Decision {
@@ -48,17 +52,29 @@ struct Decision {
 };
 
 bool host_matches(std::string_view pattern, std::string_view host);
+// Is there a host that both patterns match?
+bool patterns_overlap(std::string_view a, std::string_view b);
 bool path_matches(std::string_view pattern, std::string_view path);
 
 // May a connection to this host and port be made at all? (DNS answers, CONNECT, and TLS before its
-// first request.) In strict mode: only a host that some rule names.
+// first request.) In strict mode: only a host that some rule names, a tcp rule among them.
 Decision decide_host(const Policy& policy, std::string_view host, std::optional<uint16_t> port);
+// May a connection to this host and port be carried as bytes? Only where a tcp rule names it, and
+// no line speaks of requests to it.
+Decision decide_tcp(const Policy& policy, std::string_view host, uint16_t port);
+// May TLS to this host be carried without a look into it? Only where `passthrough` names it,
+// decide_host() allows it, and no line speaks of requests to it.
+Decision decide_passthrough(const Policy& policy, std::string_view host, uint16_t port);
 // May this request pass? The path is compared in the form that an origin would act on: percent-
 // decoded unreserved characters, dot segments removed (RFC 3986 6.2.2), %2F kept, and refused when
 // its decoding is ambiguous (a bad escape, an encoded NUL or slash-dot trick) and some line of the
 // host's looks at paths.
 Decision decide(const Policy& policy, std::string_view host, uint16_t port, std::string_view method,
                 std::string_view path);
+
+// What cannot be kept: lines for a host whose requests are not seen, because a tcp rule or
+// passthrough is for the same one. Names both, and where they stand.
+Result<void> check_policy(const Policy& policy);
 
 // "allow GET /v1/**" to a RuleLine.
 Result<RuleLine> parse_rule_line(std::string_view text);

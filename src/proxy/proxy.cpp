@@ -15,6 +15,7 @@
 #include "proxy/name_table.h"
 #include "proxy/relay.h"
 #include "proxy/session.h"
+#include "proxy/tcp_tunnel.h"
 #include "proxy/tls.h"
 #include "proxy/upstream.h"
 
@@ -39,6 +40,34 @@ SocketAddress wanted_address(int fd, bool redirected) {
     }
   }
   return SocketAddress::from(reinterpret_cast<const sockaddr*>(&own), size);
+}
+
+bool is_for(const HostRule& rule, const Injection& injection) {
+  return patterns_overlap(rule.host, injection.host);
+}
+
+// Where a credential is put on requests, requests are seen.
+Result<void> check_settings(const Settings& settings) {
+  if (auto checked = check_policy(settings.policy); !checked) return checked;
+  for (const Injection& injection : settings.injections) {
+    for (const HostRule& rule : settings.policy.tcp) {
+      if (!is_for(rule, injection) || !is_http_port(rule.port.value_or(0))) continue;
+      return error(Errc::invalid,
+                   "%s: \"%s\" would carry requests to %s unseen, which the credential %s is put "
+                   "on; leave it out, for TLS and HTTP pass without it",
+                   rule.where.c_str(), rule.text.c_str(), injection.host.c_str(),
+                   injection.label.c_str());
+    }
+    for (const HostRule& rule : settings.policy.passthrough) {
+      if (!is_for(rule, injection)) continue;
+      return error(Errc::invalid,
+                   "%s: \"%s\" would pass TLS through to %s, on whose requests the credential %s "
+                   "is put; remove one of the two",
+                   rule.where.c_str(), rule.text.c_str(), injection.host.c_str(),
+                   injection.label.c_str());
+    }
+  }
+  return {};
 }
 
 }  // namespace
@@ -137,6 +166,7 @@ Proxy::Proxy(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Proxy::~Proxy() = default;
 
 Result<std::unique_ptr<Proxy>> Proxy::create(Loop& loop, Settings settings, Observer& observer) {
+  if (auto checked = check_settings(settings); !checked) return checked.error();
   auto ca = Ca::create(settings.run_name);
   if (!ca) return ca.error();
   auto impl = std::make_unique<Impl>(loop, std::move(settings), observer, std::move(*ca));

@@ -66,7 +66,8 @@ struct Listener {
 
 class Proxy {
  public:
-  // The observer outlives the proxy.
+  // The observer outlives the proxy. Errc::invalid names rules that contradict each other, or an
+  // injection: what nobody looks at can neither be judged by its path nor be given a credential.
   static Result<std::unique_ptr<Proxy>> create(Loop& loop, Settings settings, Observer& observer);
   ~Proxy();  // cuts every connection; each is told to the observer first
   Proxy(const Proxy&) = delete;

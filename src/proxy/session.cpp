@@ -1,14 +1,29 @@
 #include "proxy/session.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "core/crypto.h"
 #include "core/text.h"
-#include "proxy/client_hello.h"
 #include "proxy/forwarding.h"
 #include "proxy/name_service.h"
 
 namespace moat::proxy {
+namespace {
+
+bool speaks_http(const std::vector<std::string>& alpn) {
+  return std::any_of(alpn.begin(), alpn.end(), [](const std::string& protocol) {
+    return protocol == "h2" || protocol == "http/1.1";
+  });
+}
+
+// A list for a handshake, of this protocol or none.
+std::vector<std::string> only(const std::string& protocol) {
+  if (protocol.empty()) return {};
+  return {protocol};
+}
+
+}  // namespace
 
 Session::Session(World& world, Fd fd, const SocketAddress& wanted, std::function<void()> over,
                  const ForwardEntrance* forward)
@@ -38,18 +53,38 @@ Session::Session(World& world, Fd fd, const SocketAddress& wanted, std::function
     return;
   }
   aim(found.kind == NameTable::Kind::known ? found.name : wanted.ip(), wanted.port());
-  deadline_.set(world.settings.limits.first_bytes);
+  await_first_bytes();
 }
 
 Session::~Session() {
   if (state_ != State::dead) tell("moat ended the connection", false);
   agent_.reset();  // tells the exchange that is served
+  tunnel_.reset();
 }
 
 void Session::aim(const std::string& host, uint16_t port) {
   anchor_.host = host;
   anchor_.port = port;
   anchor_.open = SocketAddress::from_ip(host, port).has_value();
+  tcp_ = {};
+  if (host == proxy_name) return;
+  // Where credentials are put on requests, requests are looked at.
+  const bool credentials = world_.injector.has_injection(host) && is_http_port(port);
+  if (!credentials) tcp_ = decide_tcp(world_.settings.policy, host, port);
+}
+
+void Session::await_first_bytes() {
+  deadline_.set(world_.settings.limits.first_bytes);
+  // The origin may be the one who speaks first.
+  if (tcp_.allowed) open_tunnel(Carried::plain, tcp_, "");
+}
+
+// How the user would let it pass that is neither TLS nor HTTP.
+std::string Session::remedy() const {
+  if (anchor_.host == proxy_name) return "";
+  const std::string host =
+      anchor_.host.find(':') == std::string::npos ? anchor_.host : "[" + anchor_.host + "]";
+  return "; a rule \"tcp: " + host + ":" + std::to_string(anchor_.port) + "\" would let it through";
 }
 
 void Session::on_input(Transport&) {
@@ -59,15 +94,29 @@ void Session::on_input(Transport&) {
       return sniff();
     case State::http:
       return agent_->on_input();
+    case State::tunnel:
+      return tunnel_->on_agent_input();
+    case State::origin:
     case State::handshake:
     case State::dead:
       return;
   }
 }
 
+// Where a rule says tcp: TLS is what begins like it, and everything else is let through.
+void Session::sniff_tcp() {
+  const std::string_view input = transport_->input();
+  if (input.empty() && !ended_) return;
+  if (recognise(input) == FirstBytes::tls) return begin_tls();
+  const bool undecided = input == "\x16";
+  if (!undecided || ended_) carry();
+}
+
 void Session::sniff() {
+  if (state_ == State::sniff && tunnel_) return sniff_tcp();
   switch (recognise(transport_->input())) {
     case FirstBytes::more:
+      if (ended_ && tunnel_) return carry();
       if (ended_) give_up("the program closed the connection before it said what it speaks", false);
       return;
     case FirstBytes::http:
@@ -80,22 +129,26 @@ void Session::sniff() {
       if (state_ == State::sniff) return begin_tls();
       return give_up("TLS within TLS is not let through", true);
     case FirstBytes::other:
-      return give_up("this is neither TLS nor HTTP", true);
+      if (!tcp_.allowed) return give_up("this is neither TLS nor HTTP" + remedy(), true);
+      if (!tunnel_) open_tunnel(Carried::in_tls, tcp_, transport_->tls()->alpn());
+      return carry();
   }
 }
 
 void Session::begin_tls() {
+  drop_tunnel();  // what was opened was for bytes of another kind
   const auto hello = parse_client_hello(transport_->input());
   if (!hello) {
     if (hello.error().code != Errc::eof || ended_) give_up(hello.error().message, true);
     return;
   }
+  if (pass_through(*hello)) return;
   anchor_.scheme = "https";
   std::string name = anchor_.host;
   if (!hello->server_name.empty()) {
     name = canonical_host(hello->server_name);
     if (anchor_.open) {
-      anchor_.host = name;
+      aim(name, anchor_.port);
     } else if (name != anchor_.host) {
       // The handshake goes on, with a certificate for what was asked, so that the program can be
       // told why.
@@ -103,21 +156,104 @@ void Session::begin_tls() {
     }
   }
   anchor_.open = false;
-  auto session = TlsSession::server(world_.tls, name, {"http/1.1"});
-  if (!session) return give_up(session.error().message, false);
+  if (!anchor_.mismatch.empty()) tcp_ = {};
+  certificate_name_ = std::move(name);
+  if (!tcp_.allowed || hello->alpn.empty() || speaks_http(hello->alpn)) {
+    if (auto shaking = shake_hands({"http/1.1"}); !shaking) give_up(shaking.error().message, false);
+    return;
+  }
+  // Which protocol the program is answered with is for the origin to say.
+  state_ = State::origin;
+  deadline_.clear();  // opening has limits of its own
+  open_tunnel(Carried::in_tls, tcp_, passable_protocol(hello->alpn));
+}
+
+Result<void> Session::shake_hands(const std::vector<std::string>& alpn) {
+  auto session = TlsSession::server(world_.tls, certificate_name_, alpn);
+  if (!session) return session.error();
   state_ = State::handshake;
   deadline_.set(world_.settings.limits.handshake);
   transport_->start_tls(std::move(*session));
+  return {};
 }
 
 void Session::on_ready(Transport&) {
   if (state_ != State::handshake || !transport_->tls()->established()) return;
   state_ = State::opened;
-  deadline_.set(world_.settings.limits.keep_alive);
+  if (tunnel_) return carry();  // the protocol is agreed already
+  if (tcp_.allowed && transport_->tls()->alpn().empty()) {
+    deadline_.set(world_.settings.limits.first_bytes);
+    open_tunnel(Carried::in_tls, tcp_, "");
+  } else {
+    deadline_.set(world_.settings.limits.keep_alive);
+  }
   if (!transport_->input().empty()) sniff();
 }
 
+// Where TLS is not looked into, the names are all that can be held to the policy.
+bool Session::pass_through(const ClientHello& hello) {
+  const std::string& host = anchor_.host;
+  if (anchor_.open || world_.injector.has_injection(host)) return false;
+  const Decision decision = decide_passthrough(world_.settings.policy, host, anchor_.port);
+  if (!decision.allowed) return false;
+  anchor_.scheme = "https";
+  const std::string name = canonical_host(hello.server_name);
+  if (name != host) {
+    give_up("the TLS server name is " + (name.empty() ? "missing" : name) +
+                " on a connection for " + host +
+                ", which is passed through only under its own name",
+            true);
+    return true;
+  }
+  open_tunnel(Carried::tls, decision, "");
+  carry();
+  return true;
+}
+
+void Session::open_tunnel(Carried carried, const Decision& decision, const std::string& protocol) {
+  if (const auto recording = world_.observer.recording(); !recording)
+    return give_up("what happens cannot be recorded: " + recording.error().message, true);
+  Exchange record;
+  record.wanted = anchor_.wanted;
+  record.scheme = carried == Carried::plain ? "tcp" : "tls";
+  record.host = anchor_.host;
+  record.port = anchor_.port;
+  record.rule = decision.rule;
+  record.rule_where = decision.where;
+  OriginTarget target;
+  target.scheme = carried == Carried::in_tls ? "https" : "tcp";
+  target.host = anchor_.host;
+  target.port = anchor_.port;
+  target.local = decision.local_allowed;
+  tunnel_ = std::make_unique<TcpTunnel>(world_, *transport_, static_cast<TcpTunnel::Owner&>(*this),
+                                        std::move(record), target, only(protocol));
+}
+
+void Session::drop_tunnel() {
+  if (tunnel_) tunnel_->drop();
+  tunnel_.reset();
+}
+
+void Session::carry() {
+  if (!tunnel_) return;
+  state_ = State::tunnel;
+  tunnel_->carry();
+  if (ended_) tunnel_->on_agent_end(ended_well_);
+}
+
+Result<void> Session::on_origin_open() {
+  if (state_ != State::origin) return {};
+  return shake_hands(only(tunnel_->origin_alpn()));
+}
+
+void Session::on_origin_spoke() {
+  // A program that has begun to say something is heard first: it may be TLS.
+  const bool heard = transport_->input().empty();
+  if (heard && (state_ == State::sniff || state_ == State::opened)) carry();
+}
+
 void Session::begin_http() {
+  drop_tunnel();
   if (anchor_.scheme != "https") anchor_.scheme = "http";
   state_ = State::http;
   agent_ = std::make_unique<Http1Agent>(world_, *transport_, anchor_,
@@ -137,16 +273,20 @@ void Session::refuse_http2() {
   over();
 }
 
-void Session::on_end(Transport&, bool) {
+void Session::on_end(Transport&, bool clean) {
   ended_ = true;
+  ended_well_ = clean;
   switch (state_) {
     case State::sniff:
     case State::opened:
       return sniff();
+    case State::origin:
     case State::handshake:
       return give_up("the program closed the connection before TLS was established", false);
     case State::http:
       return agent_->on_end();
+    case State::tunnel:
+      return tunnel_->on_agent_end(clean);
     case State::dead:
       return;
   }
@@ -154,6 +294,7 @@ void Session::on_end(Transport&, bool) {
 
 void Session::on_drained(Transport&) {
   if (state_ == State::http) agent_->on_drained();
+  if (state_ == State::tunnel) tunnel_->on_agent_drained();
 }
 
 void Session::on_error(Transport&, const Error& error) {
@@ -164,6 +305,8 @@ void Session::on_error(Transport&, const Error& error) {
           false);
     case State::http:
       return agent_->on_error(error);
+    case State::tunnel:
+      return tunnel_->on_agent_error(error);
     case State::dead:
       return;
     default:
@@ -174,16 +317,21 @@ void Session::on_error(Transport&, const Error& error) {
 void Session::on_limit() {
   switch (state_) {
     case State::sniff:
-      return give_up(
-          "it sent nothing that says what it speaks; protocols in which the server "
-          "speaks first are not let through",
-          true);
+      // Where nobody has spoken yet, the first bytes will still decide.
+      if (tunnel_ && transport_->input().empty()) return limit(world_.settings.limits.idle);
+      return give_up("it sent nothing that says what it speaks" + remedy(), true);
+    case State::origin:
+      return;
     case State::handshake:
       return give_up("the TLS handshake with the program took too long", false);
     case State::opened:
-      return give_up("no request came", false);
+      if (!tunnel_) return give_up("no request came", false);
+      if (transport_->input().empty()) return limit(world_.settings.limits.idle);
+      return carry();
     case State::http:
       return agent_->on_limit();
+    case State::tunnel:
+      return tunnel_->on_limit();
     case State::dead:
       return;
   }
@@ -200,12 +348,14 @@ void Session::connect_granted(std::string host, uint16_t port) {
   anchor_.tunnelled = true;
   aim(host, port);
   state_ = State::sniff;
-  deadline_.set(world_.settings.limits.first_bytes);
+  await_first_bytes();
+  if (state_ == State::dead) return;
   transport_->resume_reading();
   if (ended_ || !transport_->input().empty()) sniff();
 }
 
 void Session::give_up(const std::string& why, bool refused) {
+  drop_tunnel();
   tell(why, refused);
   if (state_ == State::handshake) {
     transport_->close();  // without a reset, which might overtake the alert
@@ -216,7 +366,7 @@ void Session::give_up(const std::string& why, bool refused) {
 }
 
 void Session::tell(const std::string& why, bool refused) {
-  if (told_ || (agent_ && agent_->had_request())) return;
+  if (told_ || tunnel_ || (agent_ && agent_->had_request())) return;
   told_ = true;
   if (anchor_.stranger() && !anchor_.gate->worth_telling(world_.clock.monotonic_ns())) return;
   Exchange exchange;

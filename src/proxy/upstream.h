@@ -36,6 +36,8 @@ class Upstream {
   // After an exchange: keeps it if it can serve again, closes it otherwise.
   void give_back(const OriginTarget& target, std::unique_ptr<OriginSide> origin);
   [[nodiscard]] size_t idle() const { return idle_.size(); }
+  // For connections that are no HTTP, and not kept.
+  [[nodiscard]] const OriginWay& way() const { return way_; }
 
  private:
   struct Idle {

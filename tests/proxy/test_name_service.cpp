@@ -94,6 +94,9 @@ void a_rule_lifts_a_special_name(NameTest& t) {
   t.allow("intranet");
   assert_string_equal(t.ask("db.internal").c_str(), "c6120001");
   assert_string_equal(t.ask("intranet").c_str(), "c6120002");
+  t.policy.tcp.push_back(*parse_host_rule("mq.internal:5672"));
+  assert_string_equal(t.ask("mq.internal").c_str(), "c6120003");
+  assert_string_equal(t.ask("other.internal").c_str(), "3");
 }
 
 void localhost_and_the_proxys_name_always_have_an_address(NameTest& t) {

@@ -177,6 +177,93 @@ void rule_lines_are_read_strictly(test::Nothing&) {
   }
 }
 
+HostRule rule_of(const char* text, const char* where) {
+  HostRule rule = *parse_host_rule(text);
+  rule.text = where + rule.text;
+  rule.where = "agent.yaml:20";
+  return rule;
+}
+
+void patterns_overlap_where_a_host_fits_both(test::Nothing&) {
+  struct Pair {
+    const char* a;
+    const char* b;
+    bool overlap;
+  };
+  for (const Pair& pair : {Pair{"a.com", "a.com", true},
+                           {"a.com", "b.com", false},
+                           {"*", "b.com", true},
+                           {"*.a.com", "*", true},
+                           {"*.a.com", "x.a.com", true},
+                           {"*.a.com", "a.com", false},
+                           {"*.a.com", "*.b.a.com", true},
+                           {"*.a.com", "*.ba.com", false},
+                           {"*.a.com", "*.a.com", true},
+                           {"10.0.0.1", "*.1", true},
+                           {"*.a.com", "x.a.com.evil.org", false}}) {
+    assert_int_equal(patterns_overlap(pair.a, pair.b), pair.overlap);
+    assert_int_equal(patterns_overlap(pair.b, pair.a), pair.overlap);
+  }
+}
+
+void tcp_is_for_what_a_tcp_rule_names(PolicyTest& t) {
+  t.host("db.example.com");
+  assert_false(decide_tcp(t.policy, "db.example.com", 5432).allowed);
+  t.policy.tcp.push_back(rule_of("*.example.com:5432", "tcp: "));
+  const Decision decision = decide_tcp(t.policy, "db.example.com", 5432);
+  assert_true(decision.allowed);
+  assert_false(decision.local_allowed);
+  assert_string_equal(decision.rule.c_str(), "tcp: *.example.com:5432");
+  assert_string_equal(decision.where.c_str(), "agent.yaml:20");
+  assert_false(decide_tcp(t.policy, "db.example.com", 5433).allowed);
+  assert_false(decide_tcp(t.policy, "example.com", 5432).allowed);
+  // Names and connections to it pass in strict mode, and it says itself what may be local.
+  assert_true(decide_host(t.policy, "x.example.com", std::nullopt).allowed);
+  assert_true(decide_host(t.policy, "x.example.com", 5432).allowed);
+  assert_false(decide_host(t.policy, "x.example.com", 443).allowed);
+  assert_true(t.allows("x.example.com", "GET", "/", 5432));
+  t.policy.tcp[0].local = true;
+  assert_true(decide_tcp(t.policy, "db.example.com", 5432).local_allowed);
+  assert_true(decide(t.policy, "db.example.com", 5432, "GET", "/").local_allowed);
+  assert_false(decide(t.policy, "db.example.com", 5433, "GET", "/").local_allowed);
+  // A rule that was made without a port is for none.
+  t.policy.tcp[0].port.reset();
+  assert_false(decide_tcp(t.policy, "db.example.com", 5432).allowed);
+}
+
+void passing_through_wants_a_host_that_is_allowed(PolicyTest& t) {
+  t.policy.passthrough.push_back(rule_of("*.example.com", "passthrough: "));
+  assert_false(decide_passthrough(t.policy, "a.example.com", 443).allowed);
+  assert_false(decide_host(t.policy, "a.example.com", 443).allowed);
+  t.host("a.example.com").local = true;
+  const Decision decision = decide_passthrough(t.policy, "a.example.com", 443);
+  assert_true(decision.allowed && decision.local_allowed);
+  assert_string_equal(decision.rule.c_str(), "passthrough: *.example.com");
+  t.policy.mode = Policy::Mode::permissive;
+  assert_true(decide_passthrough(t.policy, "b.example.com", 443).allowed);
+  assert_false(decide_passthrough(t.policy, "b.example.org", 443).allowed);
+}
+
+void lines_and_what_hides_requests_exclude_each_other(PolicyTest& t) {
+  t.host("api.example.com:443").lines = {line("allow GET /v1/**")};
+  t.policy.tcp.push_back(rule_of("api.example.com:5432", "tcp: "));
+  assert_true(check_policy(t.policy).has_value());
+  t.policy.tcp.push_back(rule_of("*.example.com:443", "tcp: "));
+  const auto checked = check_policy(t.policy);
+  assert_false(checked.has_value());
+  assert_string_equal(
+      checked.error().message.c_str(),
+      "agent.yaml:20: \"tcp: *.example.com:443\" hides the requests that the lines "
+      "of \"api.example.com:443\" at agent.yaml:11 speak of; remove one of the two");
+  // And where nobody asked, the lines hold.
+  assert_false(decide_tcp(t.policy, "api.example.com", 443).allowed);
+  assert_true(decide_tcp(t.policy, "b.example.com", 443).allowed);
+  t.policy.tcp.clear();
+  t.policy.passthrough.push_back(rule_of("api.example.com", "passthrough: "));
+  assert_false(check_policy(t.policy).has_value());
+  assert_false(decide_passthrough(t.policy, "api.example.com", 443).allowed);
+}
+
 }  // namespace
 
 int main() {
@@ -192,6 +279,10 @@ int main() {
       MOAT_TEST(PolicyTest, no_spelling_of_a_path_slips_into_an_allow),
       MOAT_TEST(PolicyTest, odd_paths_pass_where_no_line_looks_at_paths),
       MOAT_TEST(PolicyTest, local_holds_when_any_matching_rule_says_so),
+      MOAT_TEST(test::Nothing, patterns_overlap_where_a_host_fits_both),
+      MOAT_TEST(PolicyTest, tcp_is_for_what_a_tcp_rule_names),
+      MOAT_TEST(PolicyTest, passing_through_wants_a_host_that_is_allowed),
+      MOAT_TEST(PolicyTest, lines_and_what_hides_requests_exclude_each_other),
       MOAT_TEST(test::Nothing, host_rules_are_read_strictly),
       MOAT_TEST(test::Nothing, rule_lines_are_read_strictly),
   };

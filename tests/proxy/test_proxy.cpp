@@ -199,6 +199,36 @@ void idle_questioners_give_way_to_new_ones(ProxyTest& t) {
   assert_false(t.agents.back()->gone());
 }
 
+std::string refusal_of(ProxyTest& t, const char* tcp, const char* passthrough) {
+  Settings settings;
+  settings.injections.push_back(
+      {"github", "*.example.com", "Authorization", Secret("Bearer x"), Secret("x")});
+  for (auto [text, rules] : {std::pair{tcp, &settings.policy.tcp},
+                             std::pair{passthrough, &settings.policy.passthrough}}) {
+    if (*text == '\0') continue;
+    rules->push_back(test::need(parse_host_rule(text)));
+    rules->back().where = "agent.yaml:7";
+  }
+  const auto proxy = Proxy::create(t.loop, std::move(settings), t.recorder);
+  return proxy ? "" : proxy.error().message;
+}
+
+void what_a_credential_is_put_on_is_never_hidden(ProxyTest& t) {
+  assert_string_equal(refusal_of(t, "api.example.com:22", "example.com").c_str(), "");
+  assert_string_equal(refusal_of(t, "api.example.org:443", "example.org").c_str(), "");
+  for (const char* port : {"api.example.com:80", "*:443"}) {
+    const std::string why = refusal_of(t, port, "");
+    assert_true(why.starts_with("agent.yaml:7: "));
+    assert_true(why.find(port) != std::string::npos);
+    assert_true(why.find("github") != std::string::npos);
+  }
+  for (const char* host : {"api.example.com", "*.a.example.com", "*.com"}) {
+    const std::string why = refusal_of(t, "", host);
+    assert_true(why.starts_with("agent.yaml:7: "));
+    assert_true(why.find("the credential github") != std::string::npos);
+  }
+}
+
 }  // namespace
 
 int main() {
@@ -211,6 +241,7 @@ int main() {
       MOAT_TEST(ProxyTest, its_end_cuts_every_connection_and_tells),
       MOAT_TEST(ProxyTest, questions_are_answered_over_udp_and_tcp),
       MOAT_TEST(ProxyTest, idle_questioners_give_way_to_new_ones),
+      MOAT_TEST(ProxyTest, what_a_credential_is_put_on_is_never_hidden),
   };
   return cmocka_run_group_tests_name("proxy/proxy", tests, nullptr, nullptr);
 }

@@ -145,8 +145,9 @@ struct Origin {
       }
     }));
     if (tls != nullptr) {
-      peers.back()->start_tls(need(TlsSession::server(*tls, name, {"http/1.1"})));
+      peers.back()->start_tls(need(TlsSession::server(*tls, name, alpn)));
     }
+    if (greet) greet(*peers.back());
   }
   void answer(Peer& peer) {
     while (true) {
@@ -174,6 +175,8 @@ struct Origin {
   int accepted = 0;
   TlsContext* tls = nullptr;  // where set, it speaks TLS by this name
   std::string name = "api.example.com";
+  std::vector<std::string> alpn = {"http/1.1"};
+  std::function<void(Peer&)> greet;  // where it speaks first
   std::function<void(Peer&)> script;
   std::deque<std::string> answers{"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"};
   std::vector<std::string> requests;
@@ -294,6 +297,9 @@ struct Wall {
   std::unique_ptr<TrustStore> agent_trust =
       std::make_unique<TrustStore>(std::vector<std::string>{ca_file = write_temporary(ca->pem())});
   TlsContext agent_context{*ca, *agent_trust};
+  // Of programs that trust the origins' authority, and not the run's.
+  std::unique_ptr<TrustStore> pinned_trust;
+  std::unique_ptr<TlsContext> pinned;
   int over = 0;
 };
 

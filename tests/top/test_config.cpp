@@ -84,6 +84,26 @@ constexpr Refused refused[] = {
     {"network:\n  rules:\n  - a.com: [allow GET v1]\n", "agent.yaml:3:13: network.rules: "},
     {"network:\n  rules:\n  - a b c\n", "agent.yaml:3:5: network.rules: "},
     {"network:\n  rules:\n  - a.com:99999\n", "agent.yaml:3:5: network.rules: "},
+    {"network:\n  rules:\n  - tcp: a.com\n",
+     "agent.yaml:3:10: network.rules: tcp: 'a.com' wants a port as well"},
+    {"network:\n  rules:\n  - tcp: \"a.com:*\"\n",
+     "agent.yaml:3:10: network.rules: tcp: 'a.com:*'"},
+    {"network:\n  rules:\n  - tcp: a b:1\n", "agent.yaml:3:10: network.rules: tcp: "},
+    {"network:\n  rules:\n  - tcp: [a.com:1]\n",
+     "agent.yaml:3:10: network.rules: tcp: a word is wanted here, not a list"},
+    {"network:\n  rules:\n  - tcp: a.com:1\n    lokal: true\n",
+     "agent.yaml:4:5: network.rules: beside tcp there is only 'local', not 'lokal'"},
+    {"network:\n  rules:\n  - tcp: a.com:1\n    local: 1\n",
+     "agent.yaml:4:12: network.rules: local: it is true or false"},
+    {"network:\n  rules:\n  - tcp: a.com:1\n  - \"*.com\": [allow GET /]\n",
+     "agent.yaml:3: \"tcp: a.com:1\" hides the requests that the lines of \"*.com\" at "
+     "agent.yaml:4"},
+    {"network:\n  passthrough: a.com\n",
+     "agent.yaml:2:16: network.passthrough: a list is wanted here, not 'a.com'"},
+    {"network:\n  passthrough: [\"*\"]\n", "agent.yaml:2:17: network.passthrough: '*' is no name"},
+    {"network:\n  passthrough: [10.0.0.1]\n", "agent.yaml:2:17: network.passthrough: '10.0.0.1'"},
+    {"network:\n  passthrough: [a.com]\n  rules:\n  - a.com: [deny * /x]\n",
+     "agent.yaml:2: \"passthrough: a.com\" hides the requests"},
     {"network:\n  connect_to: [a]\n",
      "agent.yaml:2:15: network.connect_to: a map is wanted here, not a list"},
     {"network:\n  connect_to: {a.com: b:1}\n",
@@ -167,6 +187,11 @@ network:
       - allow GET /v1/**
       - deny * /v1/admin/**
     - cache.lan: [local, allow GET /**]
+    - tcp: DB.example.net:5432
+    - tcp: queue.lan:6379
+      local: true
+    - tcp: 192.168.1.1:22
+  passthrough: [pinned.example.net, "*.pinned.example.net:443"]
   connect_to:
     "API.example.com:443": "mirror.lan:8443"
     "*:80": "[::1]:8080"
@@ -195,7 +220,7 @@ void words_and_lists_are_read(Whole& t) {
   assert_string_equal(c.name.c_str(), "web");
   assert_string_equal(c.image.c_str(), "node:20");
   assert_string_equal(c.runtime.c_str(), "bubblewrap");
-  assert_string_equal(c.runtime_where.c_str(), "agent.yaml:34:10");
+  assert_string_equal(c.runtime_where.c_str(), "agent.yaml:39:10");
   assert_int_equal(c.dependencies.size(), 2);
   assert_string_equal(c.dependencies[0].where.c_str(), "agent.yaml:4:5");
   // Once each, where it stood first.
@@ -231,6 +256,21 @@ void rules_are_read_in_order_with_their_lines(Whole& t) {
   assert_false(policy.hosts[4].lines[1].allow);
   assert_true(policy.hosts[5].local);
   assert_int_equal(policy.hosts[5].lines.size(), 1);
+}
+
+void what_is_not_looked_into_is_read(Whole& t) {
+  const auto& policy = t.config.policy;
+  assert_int_equal(policy.tcp.size(), 3);
+  assert_string_equal(policy.tcp[0].host.c_str(), "db.example.net");
+  assert_string_equal(policy.tcp[0].text.c_str(), "tcp: DB.example.net:5432");
+  assert_string_equal(policy.tcp[0].where.c_str(), "agent.yaml:23");
+  assert_int_equal(policy.tcp[0].port.value_or(0), 5432);
+  assert_false(policy.tcp[0].local);
+  assert_true(policy.tcp[1].local);
+  assert_true(policy.tcp[2].local);
+  assert_int_equal(policy.passthrough.size(), 2);
+  assert_string_equal(policy.passthrough[1].host.c_str(), "*.pinned.example.net");
+  assert_string_equal(policy.passthrough[1].text.c_str(), "passthrough: *.pinned.example.net:443");
 }
 
 void ways_elsewhere_and_roots_are_read(Whole& t) {
@@ -286,6 +326,7 @@ int main() {
       MOAT_TEST(Nothing, an_empty_file_is_a_configuration),
       MOAT_TEST(Whole, words_and_lists_are_read),
       MOAT_TEST(Whole, rules_are_read_in_order_with_their_lines),
+      MOAT_TEST(Whole, what_is_not_looked_into_is_read),
       MOAT_TEST(Whole, ways_elsewhere_and_roots_are_read),
       MOAT_TEST(Whole, mounts_are_read_in_both_forms),
       MOAT_TEST(Nothing, a_command_in_one_line_is_for_the_shell),

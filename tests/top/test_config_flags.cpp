@@ -170,6 +170,12 @@ constexpr Attempt attempts[] = {
     {"network: {rules: [127.0.0.1:22]}\n", "network.rules opens the private host"},
     {"network: {rules: [\"[::ffff:10.0.0.1]:80\"]}\n", "network.rules opens the private host"},
     {"network: {rules: [{a.lan: [local]}]}\n", "network.rules opens the private host"},
+    {"network: {rules: [{tcp: \"a.lan:1\", local: true}]}\n",
+     "network.rules opens the private host 'tcp: a.lan:1'"},
+    {"network: {rules: [{tcp: \"a.lan:1 local\"}]}\n", "network.rules opens the private host"},
+    {"network: {rules: [{tcp: \"10.0.0.1:22\"}]}\n", "network.rules opens the private host"},
+    {"network: {passthrough: [api.github.com]}\n",
+     "agent.yaml:1:25: network.passthrough keeps what is said to 'api.github.com' from being seen"},
 };
 
 void a_workspace_cannot_reach_past_the_sandbox_by_itself(FlagsTest& t) {

@@ -60,6 +60,23 @@ void a_connection_that_became_no_request_is_told_too(Nothing&) {
   check(exchange_line(json.view()), "00:00:00.000    -  - tcp://192.0.2.7:25  0 B  refused: no");
 }
 
+void bytes_that_were_carried_are_told_both_ways(Nothing&) {
+  Json json = Json::object();
+  json.set("scheme", "tcp")
+      .set("host", "db.example.com")
+      .set("port", 5432)
+      .set("request_bytes", 1536)
+      .set("response_bytes", 7)
+      .set("rule", "tcp: db.example.com:5432")
+      .set("rule_where", "agent.yaml:4");
+  check(exchange_line(json.view()),
+        "00:00:00.000    -  - tcp://db.example.com:5432  1.5 KiB out, 7 B in");
+  const std::string details = exchange_details(json.view());
+  const bool told =
+      details.find("decided by tcp: db.example.com:5432 at agent.yaml:4\n") != std::string::npos;
+  assert_true(told);
+}
+
 void the_port_is_told_where_it_is_not_the_usual(Nothing&) {
   check(exchange_url(exchange().set("port", 8443).view()), "https://api.example.com:8443/user?a=b");
   check(exchange_url(exchange().set("host", "::1").view()), "https://[::1]/user?a=b");
@@ -108,6 +125,7 @@ int main() {
       MOAT_TEST(Nothing, an_exchange_is_one_line),
       MOAT_TEST(Nothing, a_refusal_says_why_and_by_which_rule),
       MOAT_TEST(Nothing, a_connection_that_became_no_request_is_told_too),
+      MOAT_TEST(Nothing, bytes_that_were_carried_are_told_both_ways),
       MOAT_TEST(Nothing, the_port_is_told_where_it_is_not_the_usual),
       MOAT_TEST(Nothing, nothing_from_outside_reaches_a_terminal_as_it_is),
       MOAT_TEST(Nothing, details_have_addresses_times_and_headers),
