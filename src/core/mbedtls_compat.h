@@ -3,12 +3,17 @@
 
 #include <mbedtls/pk.h>
 #include <mbedtls/platform.h>
+#include <mbedtls/platform_util.h>
 #include <mbedtls/ssl.h>
+#include <mbedtls/ssl_ciphersuites.h>
 #include <mbedtls/version.h>
 #include <mbedtls/x509_crt.h>
 
+#include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 // 3.x marks with it what its structs hold for themselves.
 #ifndef MBEDTLS_PRIVATE
@@ -123,6 +128,67 @@ inline void drop_peer_certificate([[maybe_unused]] mbedtls_ssl_context* ssl) {
   mbedtls_free(session->MBEDTLS_PRIVATE(peer_cert));
   session->MBEDTLS_PRIVATE(peer_cert) = nullptr;
 #endif
+}
+
+// The key block of RFC 5246 6.3, as far as the longest of the AEADs needs it: two keys of 32 bytes,
+// two IVs of 12.
+using KeyBlock = std::array<unsigned char, 88>;
+// Where the keys of the handshake that runs go: 2.28 has one callback for all sessions of a
+// configuration, so whoever shakes hands points to a place of his own meanwhile.
+struct KeyExport {
+  KeyBlock* place = nullptr;
+};
+
+#if MBEDTLS_VERSION_MAJOR >= 3
+inline void on_keys(void* context, mbedtls_ssl_key_export_type type, const unsigned char* secret,
+                    size_t size, const unsigned char client_random[32],
+                    const unsigned char server_random[32], mbedtls_tls_prf_types prf) noexcept {
+  KeyBlock* place = static_cast<KeyExport*>(context)->place;
+  if (place == nullptr || type != MBEDTLS_SSL_KEY_EXPORT_TLS12_MASTER_SECRET) return;
+  unsigned char seed[64];
+  memcpy(seed, server_random, 32);
+  memcpy(seed + 32, client_random, 32);
+  if (mbedtls_ssl_tls_prf(prf, secret, size, "key expansion", seed, sizeof seed, place->data(),
+                          place->size()) != 0)
+    mbedtls_platform_zeroize(place->data(), place->size());
+}
+inline void export_keys(mbedtls_ssl_config* /*config*/, KeyExport* /*to*/) {}
+inline void export_keys(mbedtls_ssl_context* ssl, KeyExport* to) {
+  mbedtls_ssl_set_export_keys_cb(ssl, on_keys, to);
+}
+#else
+inline int on_keys(void* context, const unsigned char* /*master*/, const unsigned char* block,
+                   size_t mac_size, size_t key_size, size_t iv_size,
+                   const unsigned char /*client_random*/[32],
+                   const unsigned char /*server_random*/[32],
+                   mbedtls_tls_prf_types /*prf*/) noexcept {
+  KeyBlock* place = static_cast<KeyExport*>(context)->place;
+  if (place == nullptr) return 0;
+  memcpy(place->data(), block, std::min(2 * (mac_size + key_size + iv_size), place->size()));
+  return 0;
+}
+inline void export_keys(mbedtls_ssl_config* config, KeyExport* to) {
+  mbedtls_ssl_conf_export_keys_ext_cb(config, on_keys, to);
+}
+inline void export_keys(mbedtls_ssl_context* /*ssl*/, KeyExport* /*to*/) {}
+#endif
+
+// After a handshake of TLS 1.2: nothing that was read is still to be looked at, nothing is still to
+// be written, and the Finished messages are the only records that went under the new keys.
+inline bool is_at_rest(const mbedtls_ssl_context* ssl) {
+  constexpr unsigned char one[8] = {0, 0, 0, 0, 0, 0, 0, 1};
+  return mbedtls_ssl_get_bytes_avail(ssl) == 0 && mbedtls_ssl_check_pending(ssl) == 0 &&
+         ssl->MBEDTLS_PRIVATE(in_left) == 0 && ssl->MBEDTLS_PRIVATE(out_left) == 0 &&
+         memcmp(ssl->MBEDTLS_PRIVATE(in_ctr), one, sizeof one) == 0 &&
+         memcmp(ssl->MBEDTLS_PRIVATE(cur_out_ctr), one, sizeof one) == 0;
+}
+
+// The bulk cipher of what was agreed; MBEDTLS_CIPHER_NONE for a suite that the library forgot.
+inline mbedtls_cipher_type_t agreed_cipher(const mbedtls_ssl_context* ssl) {
+  const char* name = mbedtls_ssl_get_ciphersuite(ssl);
+  const auto* suite = name != nullptr ? mbedtls_ssl_ciphersuite_from_string(name) : nullptr;
+  if (suite == nullptr) return MBEDTLS_CIPHER_NONE;
+  return static_cast<mbedtls_cipher_type_t>(suite->MBEDTLS_PRIVATE(cipher));
 }
 
 }  // namespace moat::mbed

@@ -44,6 +44,8 @@ class Stream {
   Stream& operator=(const Stream&) = delete;
 
   [[nodiscard]] std::string_view input() const { return in_.view(); }
+  // The same bytes, to be altered where they lie.
+  [[nodiscard]] char* data() { return in_.data(); }
   void consume(size_t count);
 
   // Queues, and writes at once what the kernel takes. Never fails: a failure comes by on_error,

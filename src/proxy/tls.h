@@ -1,4 +1,4 @@
-// TlsSession: mbedTLS as a filter. Cipher text in and out, plain text in and out; no socket.
+// TlsSession: TLS as a filter. Cipher text in and out, plain text in and out; no socket.
 #pragma once
 
 #include <map>
@@ -38,10 +38,10 @@ class TlsContext {
   ~TlsContext();
   TlsContext(const TlsContext&) = delete;
   TlsContext& operator=(const TlsContext&) = delete;
+  struct Impl;  // tls_context.h
 
  private:
   friend class TlsSession;
-  struct Impl;
   std::unique_ptr<Impl> impl_;
 };
 
@@ -59,16 +59,24 @@ class TlsSession {
   TlsSession(const TlsSession&) = delete;
   TlsSession& operator=(const TlsSession&) = delete;
 
-  // Bytes from the socket; may complete the handshake, and adds to plain(). After the first error
-  // (Errc::tls; for a client it says what verification found) only cipher() is of use: it may hold
-  // an alert to be sent. A client's handshake begins with start().
+  // A client's handshake begins with start().
   Result<void> start();
+  // Bytes from the socket, in a place where they may be altered: may complete the handshake, and
+  // brings plain text. After the first error (Errc::tls; for a client it says what verification
+  // found) only cipher() is of use: it may hold an alert to be sent.
+  struct Opened {
+    size_t taken = 0;        // the rest is an incomplete record, to be given again with its end
+    std::string_view plain;  // in the bytes given; what else there is has been added to plain()
+    Result<void> verdict;
+  };
+  Opened open(char* bytes, size_t size);
+  // The same with a buffer of our own: takes all, and all that it brings is in plain().
   Result<void> feed(std::string_view cipher);
   // Encrypts into cipher(). Only once established.
   Result<void> write(std::string_view plain);
   void close_notify();
 
-  Buffer& plain();   // decrypted, for the owner to take
+  Buffer& plain();   // decrypted and not yet taken by the owner
   Buffer& cipher();  // to be sent
   [[nodiscard]] bool established() const;
   // The peer's close_notify has come: the end in good order. A socket that ends without it was cut.

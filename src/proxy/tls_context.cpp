@@ -77,6 +77,7 @@ Result<std::unique_ptr<TlsContext::Impl::Configuration>> TlsContext::Impl::make(
                                 endpoint == MBEDTLS_SSL_IS_SERVER ? server_suites : client_suites);
   mbed::require_tls12(config);
   mbed::prefer_cheap_curves(config);
+  mbed::export_keys(config, &exported);
 #if defined(MBEDTLS_SSL_RENEGOTIATION)
   mbedtls_ssl_conf_renegotiation(config, MBEDTLS_SSL_RENEGOTIATION_DISABLED);
 #endif

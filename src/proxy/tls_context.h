@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/handle.h"
+#include "core/mbedtls_compat.h"
 #include "core/result.h"
 #include "proxy/session_store.h"
 #include "proxy/tls.h"
@@ -33,6 +34,7 @@ struct TlsContext::Impl {
   Configurations servers;
   Configurations clients;
   SessionStore sessions;
+  mbed::KeyExport exported;
 
   Impl(Ca& authority, TrustStore& roots);
   Result<const mbedtls_ssl_config*> server(const std::vector<std::string>& alpn);

@@ -3,11 +3,14 @@
 #include <algorithm>
 #include <utility>
 
+#include "proxy/tls_record.h"
+
 namespace moat::proxy {
 namespace {
 
-// Cipher text that is opened in one go: what input() may grow beyond its limit, at most.
-constexpr size_t max_feed = 16 * 1024;
+// What input() may grow beyond its limit, at most; and a buffer that holds less never holds a whole
+// record.
+constexpr size_t max_record = RecordLayer::max_record;
 
 }  // namespace
 
@@ -137,7 +140,9 @@ void Transport::pump() {
   if (input_untold_ && !tell_input()) return;
   while (!stream_.input().empty() && !tls_->peer_closed()) {
     if (tls_->plain().size() >= input_limit_) return;
+    const size_t waiting = stream_.input().size();
     if (!feed_once()) return;
+    if (stream_.input().size() == waiting) break;  // the beginning of a record
   }
   if (tls_->peer_closed()) return tell_end(true);
   if (!socket_ended_) return;
@@ -146,18 +151,20 @@ void Transport::pump() {
 }
 
 bool Transport::feed_once() {
-  const std::string_view piece = stream_.input().substr(0, max_feed);
-  const size_t before = tls_->plain().size();
-  const auto fed = tls_->feed(piece);
-  stream_.consume(piece.size());
+  const size_t held = tls_->plain().size();
+  const size_t piece = std::min(stream_.input().size(), input_limit_ - held + max_record);
+  auto opened = tls_->open(stream_.data(), piece);
+  tls_->plain().append(opened.plain);
+  stream_.consume(opened.taken);
   // Answers of TLS's own (refused renegotiations) to one who never reads would pile up.
   const bool swamped = !tls_->cipher().empty() && stream_.full();
   send_cipher();
-  input_untold_ = tls_->plain().size() > before;
+  input_untold_ = tls_->plain().size() > held;
   if (tls_->established() && !ready_told_ && !tell_ready()) return false;
   if (input_untold_ && !paused_ && !tell_input()) return false;
-  if (!fed || swamped) {
-    fail(fed ? Error{Errc::closed, "the peer asks for TLS answers and reads none"} : fed.error());
+  if (!opened.verdict || swamped) {
+    fail(opened.verdict ? Error{Errc::closed, "the peer asks for TLS answers and reads none"}
+                        : opened.verdict.error());
     return false;
   }
   return !paused_;

@@ -1,5 +1,7 @@
 #include "core/buffer.h"
 
+#include <string>
+
 #include "moat_test.h"
 
 namespace moat::test {
@@ -47,6 +49,19 @@ void it_agrees_with_a_plain_string_whatever_the_order(BufferTest& t) {
   }
 }
 
+void what_waits_may_be_altered_and_handed_over(BufferTest& t) {
+  t.buffer.append("xhello");
+  t.buffer.consume(1);
+  t.buffer.data()[0] = 'j';
+  Buffer other(std::move(t.buffer));
+  assert_true(other.view() == "jello");
+  t.buffer.append("new");
+  other.swap(t.buffer);
+  assert_true(t.buffer.view() == "jello" && other.view() == "new");
+  other = std::move(t.buffer);
+  assert_true(other.view() == "jello");
+}
+
 }  // namespace
 }  // namespace moat::test
 
@@ -55,6 +70,7 @@ int main() {
   const CMUnitTest tests[] = {
       MOAT_TEST(BufferTest, bytes_leave_in_the_order_they_came),
       MOAT_TEST(BufferTest, room_is_written_into_and_committed),
+      MOAT_TEST(BufferTest, what_waits_may_be_altered_and_handed_over),
       MOAT_TEST(BufferTest, it_agrees_with_a_plain_string_whatever_the_order),
   };
   return cmocka_run_group_tests_name("core/buffer", tests, nullptr, nullptr);

@@ -6,6 +6,7 @@
 #include "core/clock.h"
 #include "moat_test.h"
 #include "proxy/ca_leaf.h"
+#include "proxy/crypto_library.h"
 #include "proxy/x509_write.h"
 #include "tls_world.h"
 
@@ -78,7 +79,14 @@ std::string TlsTest::base64_lines(const std::string& der) {
 
 }  // namespace
 
+#ifdef WITHOUT_LIBCRYPTO
+constexpr bool has_libcrypto = false;
+#else
+constexpr bool has_libcrypto = true;
+#endif
+
 static void bytes_pass_both_ways(TlsTest& t) {
+  assert_int_equal(bool(load_crypto()), has_libcrypto);
   t.connect();
   assert_true(t.a->established() && t.b->established());
   assert_false(t.a->resumed() || t.b->resumed());
