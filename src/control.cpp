@@ -1,9 +1,7 @@
 #include "control.h"
 
-#include <fcntl.h>
 #include <poll.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -13,6 +11,7 @@
 
 #include "core/stream.h"
 #include "core/text.h"
+#include "core/unix_socket.h"
 
 namespace moat {
 namespace {
@@ -21,43 +20,7 @@ constexpr size_t longest_request = 4 * 1024;
 constexpr size_t most_clients = 16;
 constexpr int answer_within_ms = 5000;
 
-struct ShortPath {
-  Fd directory;
-  sockaddr_un address{};
-};
-
-Result<ShortPath> short_path(const std::string& directory, const std::string& name) {
-  ShortPath path;
-  path.directory = Fd(open(directory.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
-  if (!path.directory) return errno_error("cannot open %s", directory.c_str());
-  path.address.sun_family = AF_UNIX;
-  snprintf(path.address.sun_path, sizeof path.address.sun_path, "/proc/self/fd/%d/%s",
-           path.directory.get(), name.c_str());
-  return path;
-}
-
 }  // namespace
-
-Result<Fd> bind_unix_socket(const std::string& directory, const std::string& name) {
-  auto path = short_path(directory, name);
-  if (!path) return path.error();
-  Fd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-  if (!fd) return errno_error("cannot make a unix socket");
-  if (bind(fd.get(), reinterpret_cast<sockaddr*>(&path->address), sizeof path->address) != 0 ||
-      listen(fd.get(), static_cast<int>(most_clients)) != 0)
-    return errno_error("cannot listen at %s/%s", directory.c_str(), name.c_str());
-  return fd;
-}
-
-Result<Fd> connect_unix_socket(const std::string& directory, const std::string& name) {
-  auto path = short_path(directory, name);
-  if (!path) return path.error();
-  Fd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  if (!fd) return errno_error("cannot make a unix socket");
-  if (connect(fd.get(), reinterpret_cast<sockaddr*>(&path->address), sizeof path->address) != 0)
-    return errno_error("cannot connect to %s/%s", directory.c_str(), name.c_str());
-  return fd;
-}
 
 // One connection: a line comes, an answer goes, and that is all.
 class ControlServer::Client : private Stream::Handler {
@@ -101,7 +64,7 @@ class ControlServer::Client : private Stream::Handler {
 
 Result<std::unique_ptr<ControlServer>> ControlServer::open(Loop& loop, const std::string& directory,
                                                            Serve serve) {
-  auto listener = bind_unix_socket(directory, "control.sock");
+  auto listener = listen_unix(directory, "control.sock", static_cast<int>(most_clients));
   if (!listener) return listener.error();
   return std::unique_ptr<ControlServer>(
       new ControlServer(loop, directory, std::move(*listener), std::move(serve)));
@@ -134,7 +97,7 @@ void ControlServer::prune() {
 }
 
 Result<Json> ask_run(const std::string& directory, const Json& request) {
-  auto fd = connect_unix_socket(directory, "control.sock");
+  auto fd = connect_unix(directory, "control.sock");
   if (!fd) return fd.error();
   if (auto sent = write_all(fd->get(), request.text() + "\n"); !sent) return sent.error();
   std::string answer;

@@ -43,9 +43,4 @@ class ControlServer {
 // Asks a live run, for at most five seconds. Blocks: for commands, which have nothing else to do.
 Result<Json> ask_run(const std::string& directory, const Json& request);
 
-// A unix socket at `directory`/`name`, whatever the length of the path: sun_path has 108 bytes, so
-// the kernel is given /proc/self/fd/N/name.
-Result<Fd> bind_unix_socket(const std::string& directory, const std::string& name);
-Result<Fd> connect_unix_socket(const std::string& directory, const std::string& name);
-
 }  // namespace moat

@@ -11,8 +11,8 @@
 #include <utility>
 
 #include "config_reader.h"
-#include "control.h"
 #include "core/text.h"
+#include "core/unix_socket.h"
 
 namespace moat {
 namespace {
@@ -58,7 +58,7 @@ Result<void> clear_unix_path(const std::string& path) {
                  "--listen: %s is there already, and no socket of yours; name another",
                  shown(path).c_str());
   const auto [directory, name] = split_path(path);
-  if (connect_unix_socket(directory, name))
+  if (connect_unix(directory, name))
     return error(Errc::busy, "--listen: another program listens on %s; end it, or name another",
                  shown(path).c_str());
   if (unlink(path.c_str()) != 0)
@@ -105,7 +105,7 @@ Result<Listening> Listening::open_unix(const std::string& path) {
   Listening listening;
   {
     const OnlyForUs mode;
-    auto fd = bind_unix_socket(directory, name);
+    auto fd = listen_unix(directory, name, SOMAXCONN);
     if (!fd) return fd.error().in("--listen");
     listening.fd_ = std::move(*fd);
   }

@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -13,6 +12,7 @@
 #include "core/crypto.h"
 #include "core/secret.h"
 #include "core/text.h"
+#include "core/unix_socket.h"
 #include "runtime/init_protocol.h"
 
 namespace moat::runtime {
@@ -23,11 +23,6 @@ constexpr const char* socket_name = "init.sock";
 constexpr size_t hello_size = 5 + MOAT_INIT_TOKEN;
 constexpr size_t max_candidates = 8;
 constexpr size_t max_queued = MOAT_INIT_MAX_SPEC + 64 * 1024;  // the spec, and what is sent later
-
-// A path below 108 bytes to a name in an open directory, however long the directory's own path is.
-std::string path_by_descriptor(const Fd& directory) {
-  return format("/proc/self/fd/%d/%s", directory.get(), socket_name);
-}
 
 bool would_block() {
   return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR;
@@ -78,19 +73,13 @@ Result<void> InitChannel::listen_in(const std::string& directory) {
   path_ = directory + "/" + socket_name;
   directory_ = Fd(open(directory.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (!directory_) return errno_error("%s", directory.c_str());
-  listener_ = Fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  if (!listener_) return errno_error("cannot make a socket for moat-init");
-  const std::string path = path_by_descriptor(directory_);
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  path.copy(address.sun_path, sizeof address.sun_path - 1);
   unlinkat(directory_.get(), socket_name, 0);
-  if (bind(listener_.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0)
-    return errno_error("cannot bind %s", path_.c_str());
+  auto listener = listen_unix(directory, socket_name, static_cast<int>(max_candidates));
+  if (!listener) return listener.error();
+  listener_ = std::move(*listener);
   // The sandbox's root may be nobody on the host. The directory keeps others out, the token them.
-  if (fchmodat(directory_.get(), socket_name, 0666, 0) != 0 ||
-      listen(listener_.get(), static_cast<int>(max_candidates)) != 0)
-    return errno_error("cannot listen on %s", path_.c_str());
+  if (fchmodat(directory_.get(), socket_name, 0666, 0) != 0)
+    return errno_error("cannot open %s to the sandbox", path_.c_str());
   accepting_.emplace(
       loop_, listener_.get(), [this](Ready) { on_acceptable(); }, Priority::control);
   accepting_->want(true, false);

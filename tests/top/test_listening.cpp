@@ -6,7 +6,7 @@
 #include <filesystem>
 #include <string>
 
-#include "control.h"
+#include "core/unix_socket.h"
 #include "temp_home.h"
 
 #include "moat_test.h"
@@ -79,7 +79,7 @@ void a_unix_socket_is_ours_alone_and_leaves_with_us(ListeningTest& t) {
     assert_true(S_ISSOCK(info.st_mode));
     assert_int_equal(info.st_mode & 0777, 0600);
     assert_true(listening->is_private());
-    assert_true(connect_unix_socket(t.directory.path, "s.sock").has_value());
+    assert_true(connect_unix(t.directory.path, "s.sock").has_value());
     const Listening moved = std::move(*listening);
     assert_string_equal(moved.name().c_str(), ("unix:" + t.path).c_str());
   }
@@ -90,11 +90,11 @@ void a_socket_that_somebody_listens_on_stays(ListeningTest& t) {
   const auto first = t.open("unix:" + t.path);
   assert_true(first.has_value());
   assert_true(t.refusal("unix:" + t.path).find("another program listens") != std::string::npos);
-  assert_true(connect_unix_socket(t.directory.path, "s.sock").has_value());
+  assert_true(connect_unix(t.directory.path, "s.sock").has_value());
 }
 
 void a_socket_that_was_left_is_replaced(ListeningTest& t) {
-  assert_true(bind_unix_socket(t.directory.path, "s.sock").has_value());  // and closed
+  assert_true(listen_unix(t.directory.path, "s.sock", 1).has_value());  // and closed
   assert_true(t.open("unix:" + t.path).has_value());
 }
 
