@@ -158,6 +158,10 @@ void Http1Agent::send_head(ResponseHead head, BodyLength length) {
                  (length.kind == BodyLength::Kind::chunked && minor_ < 1);
   if (!keep_alive_ || ended_ || broken_ || unread || until_close_) close_after_ = true;
   if (chunk_response_) head.headers.push_back({"Transfer-Encoding", "chunked"});
+  // HTTP/2 says by other means that there is no body.
+  if (length.kind == BodyLength::Kind::counted && length.bytes == 0) {
+    set(head.headers, "Content-Length", "0");
+  }
   if (close_after_) {
     head.headers.push_back({"Connection", "close"});
   } else if (minor_ < 1) {

@@ -189,6 +189,7 @@ void Relay::on_request(RequestHead head, BodyLength length) {
                            ? authority_text(place->host, place->port, place->scheme)
                            : request_.authority;
   upgrade_ = wanted_upgrade(request_, length);
+  target_.upgrade = upgrade_.has_value();
   request_.major = request_.minor = 1;
   const bool trailers = has_token(request_.headers, "TE", "trailers");
   remove_hop_by_hop(request_.headers);
@@ -418,7 +419,8 @@ void Relay::on_response_end(Headers trailers) {
 void Relay::on_origin_failed(const Error& error) {
   if (over_) return;
   const bool untouched = !origin_->answered() && record_.request_bytes == 0;
-  if (origin_->reused() && !retried_ && untouched && is_idempotent(request_.method)) {
+  const bool harmless = origin_->unseen() || (origin_->reused() && is_idempotent(request_.method));
+  if (untouched && harmless && !retried_) {
     retried_ = true;
     return open_origin(true);  // destroys the origin, in its callback's last breath
   }

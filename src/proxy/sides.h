@@ -64,6 +64,9 @@ class OriginSide {
   virtual void resume() = 0;                        // the exchange takes response again
   [[nodiscard]] virtual bool answered() const = 0;  // a byte of the response has come
   [[nodiscard]] virtual bool reused() const = 0;    // not the first exchange on its connection
+  // It is certain that the origin has not looked at the request: whatever it asks for, it may be
+  // sent again.
+  [[nodiscard]] virtual bool unseen() const { return false; }
   [[nodiscard]] virtual const std::string& address() const = 0;  // "1.2.3.4:443"
   [[nodiscard]] virtual std::string version() const = 0;         // "HTTP/1.1", of the response
 
