@@ -71,7 +71,6 @@ Hosts read_hosts(const std::string& path) {
 }
 
 SocketAddress to_address(char type, const void* addresses, int index) {
-  SocketAddress address;
   if (type == DNS_IPv6_AAAA) {
     sockaddr_in6 six{};
     six.sin6_family = AF_INET6;
