@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/curl_library.h"
+#include "core/no_proxy.h"
 #include "core/text.h"
 
 namespace moat {
@@ -33,28 +34,15 @@ std::string either_case(const Environment& environment, const std::string& name)
   return {};
 }
 
-// no_proxy: names and domains, separated by commas or spaces, or "*".
-bool is_exempt(const std::string& host, std::string list) {
-  std::replace(list.begin(), list.end(), ' ', ',');
-  for (std::string_view entry : split(list, ',')) {
-    if (entry == "*") return true;
-    while (!entry.empty() && entry[0] == '.') entry.remove_prefix(1);
-    if (entry.empty()) continue;
-    if (equals_ignoring_case(host, without_brackets(std::string(entry))) ||
-        ends_with_ignoring_case(host, "." + std::string(entry)))
-      return true;
-  }
-  return false;
-}
-
-std::string proxy_for(const std::string& scheme, const std::string& host,
+std::string proxy_for(const std::string& scheme, const Route& route,
                       const Environment& environment) {
   // HTTP_PROXY in upper case may be a request header of a CGI's, which is why nobody reads it.
   const char* plain = environment("http_proxy");
   std::string proxy = scheme == "https" ? either_case(environment, "https_proxy")
                                         : std::string(plain != nullptr ? plain : "");
   if (proxy.empty()) proxy = either_case(environment, "all_proxy");
-  if (proxy.empty() || is_exempt(host, either_case(environment, "no_proxy"))) return {};
+  const std::string exempt = either_case(environment, "no_proxy");
+  if (is_exempt_from_proxy(exempt, route.host, route.port)) return {};
   return proxy;
 }
 
@@ -129,7 +117,7 @@ Result<Route> route_of(const std::string& url, const std::map<std::string, std::
     route.port = target->port;
     return route;
   }
-  if (const std::string proxy = proxy_for(scheme, route.host, environment); !proxy.empty()) {
+  if (const std::string proxy = proxy_for(scheme, route, environment); !proxy.empty()) {
     if (auto ok = go_by(proxy, route); !ok) return ok.error();
   }
   return route;

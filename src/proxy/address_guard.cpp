@@ -4,6 +4,7 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 
@@ -63,6 +64,9 @@ constexpr Embedding embeddings[] = {
     {{{0x20, 0x02}, 16, "6to4"}, 2},
 };
 
+constexpr std::string_view special_use[] = {"alt",   "arpa",      "internal", "invalid",
+                                            "local", "localhost", "onion"};
+
 bool within(const Range& range, const unsigned char* address) {
   const auto whole = static_cast<size_t>(range.bits / 8);
   if (memcmp(range.prefix.data(), address, whole) != 0) return false;
@@ -120,6 +124,23 @@ bool is_this_machine(const SocketAddress& address) {
   socklen_t size = sizeof own;
   if (getsockname(fd.get(), reinterpret_cast<sockaddr*>(&own), &size) != 0) return false;
   return SocketAddress::from(reinterpret_cast<const sockaddr*>(&own), size).ip() == address.ip();
+}
+
+bool is_special_use(std::string_view last_label) {
+  return std::find(std::begin(special_use), std::end(special_use), last_label) !=
+         std::end(special_use);
+}
+
+std::optional<std::string> out_of_bounds_unresolved(const std::string& host) {
+  if (const auto address = SocketAddress::from_ip(host, 0)) {
+    if (auto why = out_of_bounds(*address)) return why;
+    if (is_this_machine(*address)) return host + " is an address of this machine";
+    return std::nullopt;
+  }
+  const size_t dot = host.rfind('.');
+  if (dot == std::string::npos || is_special_use(std::string_view(host).substr(dot + 1)))
+    return host + " is a name of a local network";
+  return std::nullopt;
 }
 
 }  // namespace moat::proxy

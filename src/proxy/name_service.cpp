@@ -7,6 +7,7 @@
 #include <functional>
 
 #include "core/text.h"
+#include "proxy/address_guard.h"
 
 namespace moat::proxy {
 namespace {
@@ -14,10 +15,6 @@ namespace {
 constexpr size_t most_told = 16'384;
 constexpr uint16_t class_in = 1;
 constexpr uint16_t class_any = 255;
-
-// Names that mean something on a local network or to a protocol only (RFC 6761 and IANA's list),
-// and the reverse zones. Where a rule names one all the same, it is a name like any other.
-constexpr std::string_view special[] = {"local", "internal", "onion", "invalid", "alt", "arpa"};
 
 std::string_view last_label(std::string_view name) {
   const size_t dot = name.rfind('.');
@@ -54,7 +51,7 @@ NameService::Verdict NameService::decide_name(const DnsQuery& query) {
       return {DnsCode::no_such_name, false,
               "single labels have no address unless a rule names them"};
     }
-    if (std::find(std::begin(special), std::end(special), top) != std::end(special)) {
+    if (is_special_use(top)) {
       return {DnsCode::no_such_name, false,
               "names under ." + std::string(top) + " have no address unless a rule names them"};
     }

@@ -1,5 +1,6 @@
 // A new connection to an origin: its name resolved, where that leads checked, connected, and, for
-// https, verified. Whoever asked speaks HTTP through it.
+// https, verified. Where the settings name a proxy, that is connected to and asked for the origin
+// by its name. Whoever asked speaks HTTP through it.
 #pragma once
 
 #include <functional>
@@ -19,7 +20,7 @@
 namespace moat::proxy {
 
 struct OriginTarget {
-  std::string scheme;  // "http", "https"
+  std::string scheme;  // "http", "https", "tcp"
   std::string host;
   uint16_t port = 0;
   bool local = false;    // a rule lets it lie at an address that is out of bounds otherwise
@@ -30,8 +31,8 @@ std::string origin_key(const OriginTarget& target);
 // Where connect_to sends this target, as "host:port" with a port of its own; or "".
 std::string mapped_origin(const Settings& settings, const std::string& host, uint16_t port);
 
-// What every opening of a run needs; all references outlive it. `settings` gives connect_to and
-// limits.
+// What every opening of a run needs; all references outlive it. `settings` gives connect_to, the
+// proxy and limits.
 struct OriginWay {
   using Resolve =
       std::function<std::unique_ptr<Resolver::Query>(const std::string&, uint16_t, Resolver::Done)>;
@@ -57,8 +58,8 @@ class OriginOpening {
 };
 
 struct Opened {
-  std::unique_ptr<Link> link;
-  std::string address;  // "1.2.3.4:443"
+  std::unique_ptr<Link> link;  // with "tcp", bytes of the origin may wait in it already
+  std::string address;         // "1.2.3.4:443"; the proxy's, where there is one on the way
 };
 
 // `alpn`: what is offered in the handshake, best first; the link's TLS session tells what was

@@ -16,6 +16,7 @@
 #include "proxy/injection.h"
 #include "proxy/observer.h"
 #include "proxy/policy.h"
+#include "proxy/upstream_proxy.h"
 
 namespace moat::proxy {
 
@@ -42,6 +43,8 @@ struct Settings {
   std::vector<std::string> credential_headers;
   std::map<std::string, std::string> connect_to;  // "host:port" → "address:port"; host may be "*"
   std::vector<std::string> upstream_ca_files;
+  std::shared_ptr<const UpstreamProxy> upstream_proxy;  // null: directly
+  std::string no_proxy;  // hosts that are reached directly all the same, see core/no_proxy.h
   std::vector<Secret> clients;  // "user:password", for listeners that authenticate
   // What a refusal tells the user to do: of the policy, and of the address guard.
   std::string change_hint;  // "edit network.rules in agent.yaml"

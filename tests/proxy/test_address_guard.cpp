@@ -71,6 +71,19 @@ void an_address_of_this_machine_is_known(test::Nothing&) {
   assert_false(is_this_machine(*SocketAddress::from_ip("192.0.2.77", 80)));
 }
 
+void names_of_the_local_network_are_known_without_a_resolver(test::Nothing&) {
+  for (const char* host :
+       {"localhost", "a.localhost", "intranet", "printer.local", "metadata.google.internal",
+        "x.onion", "1.0.168.192.in-addr.arpa", "127.0.0.1", "10.0.0.1", "::1", "fe80::1"}) {
+    const bool refused = out_of_bounds_unresolved(host).has_value();
+    assert_true(refused);
+  }
+  for (const char* host : {"example.com", "local.example.com", "1.1.1.1", "2606:4700::1111"}) {
+    const bool refused = out_of_bounds_unresolved(host).has_value();
+    assert_false(refused);
+  }
+}
+
 }  // namespace
 
 int main() {
@@ -80,6 +93,7 @@ int main() {
       MOAT_TEST(test::Nothing, public_addresses_pass),
       MOAT_TEST(test::Nothing, the_reason_names_the_address_and_what_it_is),
       MOAT_TEST(test::Nothing, an_address_of_this_machine_is_known),
+      MOAT_TEST(test::Nothing, names_of_the_local_network_are_known_without_a_resolver),
   };
   return cmocka_run_group_tests_name("proxy/address_guard", tests, nullptr, nullptr);
 }

@@ -17,132 +17,7 @@ namespace {
 const std::string get = "GET / HTTP/1.1\r\nHost: api.example.com\r\n\r\n";
 const std::string post = "POST / HTTP/1.1\r\nHost: api.example.com\r\nContent-Length: 1\r\n\r\nx";
 
-// A resolver that answers what the test says, when it says so.
-struct UpstreamTest : Wall {
-  // As the real one: destroying it cancels.
-  struct Query final : Resolver::Query {
-    std::shared_ptr<char> life = std::make_shared<char>('\0');
-  };
-  std::vector<SocketAddress> addresses;
-  bool silent = false;
-  std::unique_ptr<Upstream> own;
-  std::unique_ptr<OriginOpening> opening;
-  std::optional<Result<std::unique_ptr<OriginSide>>> result;
-
-  Upstream& with_resolver() {
-    the_world();
-    own = std::make_unique<Upstream>(
-        loop, settings, *tls, system_clock(),
-        [this](const std::string& name, uint16_t port, const Resolver::Done& done) {
-          resolved.push_back(name);
-          for (SocketAddress& address : addresses) address.set_port(port);
-          auto query = std::make_unique<Query>();
-          if (!silent) {
-            loop.defer([this, done, life = std::weak_ptr<char>(query->life)] {
-              if (!life.expired()) done(addresses);
-            });
-          }
-          return query;
-        });
-    return *own;
-  }
-  void add(const char* ip) { addresses.push_back(*SocketAddress::from_ip(ip, 0)); }
-  // "ok", or the code of the failure by its meaning.
-  std::string open(const OriginTarget& target) {
-    result.reset();
-    opening = with_resolver().open(target, [this](auto r) { result.emplace(std::move(r)); });
-    if (!until([this] { return result.has_value(); })) return "nothing";
-    if (*result) return "ok";
-    const Error& error = result->error();
-    return error.code == Errc::denied    ? "denied"
-           : error.code == Errc::timeout ? "timeout"
-           : error.code == Errc::tls     ? "tls"
-           : error.code == Errc::dns     ? "dns"
-                                         : error.message;
-  }
-};
-
-void every_address_is_looked_at(UpstreamTest& t) {
-  t.settings.connect_to.clear();
-  t.settings.limits.connect = Milliseconds(50);
-  t.add("127.0.0.1");
-  t.add("10.0.0.1");
-  assert_string_equal(t.open({"http", "rebound.example.com", t.origin.port, false}).c_str(),
-                      "denied");
-  assert_true(t.result->error().message.find("10.0.0.1 is private") != std::string::npos);
-  // One that is in bounds does not let the others in.
-  t.addresses.clear();
-  t.add("127.0.0.1");
-  t.add("192.0.0.1");
-  t.add("1.2.3.4");
-  t.open({"http", "mixed.example.com", t.origin.port, false});
-  assert_true(t.opening->address().empty() || t.opening->address().find("127.") != 0);
-  assert_int_equal(t.origin.accepted, 0);
-}
-
-void a_local_host_may_lie_inside(UpstreamTest& t) {
-  t.settings.connect_to.clear();
-  t.add("127.0.0.1");
-  assert_string_equal(t.open({"http", "db.example.com", t.origin.port, true}).c_str(), "ok");
-  assert_true(t.opening->times().connected_ns >= t.opening->times().resolved_ns);
-}
-
-void a_name_without_an_address_is_said_so(UpstreamTest& t) {
-  t.settings.connect_to.clear();
-  assert_string_equal(t.open({"http", "empty.example.com", 80, false}).c_str(), "dns");
-}
-
-void connect_to_goes_from_the_narrow_to_the_wide(UpstreamTest& t) {
-  auto& map = t.settings.connect_to;
-  map = {{"a.com:443", "one:1"}, {"*:443", "two:2"}, {"a.com:*", "three"}, {"*", "[::1]:4"}};
-  assert_string_equal(mapped_origin(t.settings, "a.com", 443).c_str(), "one:1");
-  assert_string_equal(mapped_origin(t.settings, "b.com", 443).c_str(), "two:2");
-  assert_string_equal(mapped_origin(t.settings, "a.com", 80).c_str(), "three:80");
-  assert_string_equal(mapped_origin(t.settings, "b.com", 80).c_str(), "[::1]:4");
-  map.clear();
-  assert_string_equal(mapped_origin(t.settings, "a.com", 443).c_str(), "");
-  map["[2001:db8::1]:443"] = "six:6";
-  assert_string_equal(mapped_origin(t.settings, "2001:db8::1", 443).c_str(), "six:6");
-}
-
-void a_bad_connect_to_is_an_error_that_names_it(UpstreamTest& t) {
-  t.settings.connect_to["*"] = "not a host";
-  const std::string why = t.open({"http", "a.com", 80, false});
-  assert_true(why.find("connect_to") != std::string::npos);
-}
-
-void each_stage_has_its_time(UpstreamTest& t) {
-  t.settings.limits.resolve = t.settings.limits.handshake = Milliseconds(50);
-  t.silent = true;
-  t.settings.connect_to.clear();
-  assert_string_equal(t.open({"http", "a.com", 80, false}).c_str(), "timeout");
-  t.silent = false;
-  t.add("127.0.0.1");
-  t.origin.script = [](Peer&) {};
-  assert_string_equal(t.open({"https", "a.com", t.origin.port, true}).c_str(), "timeout");
-}
-
-void the_name_that_is_verified_is_the_one_that_was_asked_for(UpstreamTest& t) {
-  t.add("127.0.0.1");
-  t.origin_speaks_tls("api.example.com");
-  assert_string_equal(t.open({"https", "api.example.com", 443, false}).c_str(), "ok");
-  assert_string_equal(t.open({"https", "other.example.com", 443, false}).c_str(), "tls");
-}
-
-void an_opening_may_be_dropped_at_any_time(UpstreamTest& t) {
-  t.add("127.0.0.1");
-  t.origin_speaks_tls("api.example.com");
-  Upstream& upstream = t.with_resolver();
-  for (int turns = 0; turns < 12; turns++) {
-    t.opening = upstream.open({"https", "api.example.com", 443, false},
-                              [&t](auto r) { t.result.emplace(std::move(r)); });
-    for (int i = 0; i < turns; i++) t.loop.turn(Milliseconds(1));
-    t.opening.reset();
-    t.result.reset();
-  }
-}
-
-void a_connection_is_kept_for_its_origin_only(UpstreamTest& t) {
+void a_connection_is_kept_for_its_origin_only(Wall& t) {
   Peer& one = t.connect("api.example.com", 80);
   one.say(get);
   assert_true(t.until_has(one, "\r\n\r\nok"));
@@ -158,7 +33,7 @@ void a_connection_is_kept_for_its_origin_only(UpstreamTest& t) {
   assert_true(t.until([&] { return t.upstream->idle() == 2; }));
 }
 
-void idle_connections_are_few_and_do_not_stay(UpstreamTest& t) {
+void idle_connections_are_few_and_do_not_stay(Wall& t) {
   t.settings.limits.pooled_per_origin = 2;
   t.settings.limits.pool_idle = Milliseconds(100);
   t.origin.answers = {""};
@@ -172,7 +47,7 @@ void idle_connections_are_few_and_do_not_stay(UpstreamTest& t) {
   assert_true(t.until([&] { return t.upstream->idle() == 0; }));
 }
 
-void a_kept_connection_that_ends_is_forgotten(UpstreamTest& t) {
+void a_kept_connection_that_ends_is_forgotten(Wall& t) {
   Peer& agent = t.connect("api.example.com", 80);
   agent.say(get);
   assert_true(t.until_has(agent, "\r\n\r\nok"));
@@ -181,7 +56,7 @@ void a_kept_connection_that_ends_is_forgotten(UpstreamTest& t) {
   assert_true(t.until([&] { return t.upstream->idle() == 0; }));
 }
 
-void an_origin_that_speaks_unasked_is_not_listened_to(UpstreamTest& t) {
+void an_origin_that_speaks_unasked_is_not_listened_to(Wall& t) {
   Peer& agent = t.connect("api.example.com", 80);
   agent.say(get);
   assert_true(t.until_has(agent, "\r\n\r\nok"));
@@ -206,7 +81,7 @@ void an_origin_that_speaks_unasked_is_not_listened_to(UpstreamTest& t) {
 }
 
 // The origin closes a kept connection just as a request is sent on it.
-void a_request_is_repeated_only_when_that_is_safe(UpstreamTest& t) {
+void a_request_is_repeated_only_when_that_is_safe(Wall& t) {
   int connection = 0;
   t.origin.script = [&](Peer& peer) {
     if (!peer.has("\r\n\r\n")) return;
@@ -230,7 +105,7 @@ void a_request_is_repeated_only_when_that_is_safe(UpstreamTest& t) {
   assert_true(t.told().complete);
 }
 
-void a_request_that_changes_things_is_not_repeated(UpstreamTest& t) {
+void a_request_that_changes_things_is_not_repeated(Wall& t) {
   int requests = 0;
   t.origin.script = [&](Peer& peer) {
     if (!peer.has("\r\n\r\n")) return;
@@ -250,7 +125,7 @@ void a_request_that_changes_things_is_not_repeated(UpstreamTest& t) {
   assert_int_equal(t.origin.accepted, 1);
 }
 
-void an_answer_that_was_begun_is_not_asked_for_again(UpstreamTest& t) {
+void an_answer_that_was_begun_is_not_asked_for_again(Wall& t) {
   int requests = 0;
   t.origin.script = [&](Peer& peer) {
     if (!peer.has("\r\n\r\n")) return;
@@ -456,21 +331,13 @@ void the_pool_may_go_before_those_who_use_it(Http2Wall& t) {
 
 int main() {
   const CMUnitTest tests[] = {
-      MOAT_TEST(UpstreamTest, every_address_is_looked_at),
-      MOAT_TEST(UpstreamTest, a_local_host_may_lie_inside),
-      MOAT_TEST(UpstreamTest, a_name_without_an_address_is_said_so),
-      MOAT_TEST(UpstreamTest, connect_to_goes_from_the_narrow_to_the_wide),
-      MOAT_TEST(UpstreamTest, a_bad_connect_to_is_an_error_that_names_it),
-      MOAT_TEST(UpstreamTest, each_stage_has_its_time),
-      MOAT_TEST(UpstreamTest, the_name_that_is_verified_is_the_one_that_was_asked_for),
-      MOAT_TEST(UpstreamTest, an_opening_may_be_dropped_at_any_time),
-      MOAT_TEST(UpstreamTest, a_connection_is_kept_for_its_origin_only),
-      MOAT_TEST(UpstreamTest, idle_connections_are_few_and_do_not_stay),
-      MOAT_TEST(UpstreamTest, a_kept_connection_that_ends_is_forgotten),
-      MOAT_TEST(UpstreamTest, an_origin_that_speaks_unasked_is_not_listened_to),
-      MOAT_TEST(UpstreamTest, a_request_is_repeated_only_when_that_is_safe),
-      MOAT_TEST(UpstreamTest, a_request_that_changes_things_is_not_repeated),
-      MOAT_TEST(UpstreamTest, an_answer_that_was_begun_is_not_asked_for_again),
+      MOAT_TEST(Wall, a_connection_is_kept_for_its_origin_only),
+      MOAT_TEST(Wall, idle_connections_are_few_and_do_not_stay),
+      MOAT_TEST(Wall, a_kept_connection_that_ends_is_forgotten),
+      MOAT_TEST(Wall, an_origin_that_speaks_unasked_is_not_listened_to),
+      MOAT_TEST(Wall, a_request_is_repeated_only_when_that_is_safe),
+      MOAT_TEST(Wall, a_request_that_changes_things_is_not_repeated),
+      MOAT_TEST(Wall, an_answer_that_was_begun_is_not_asked_for_again),
       MOAT_TEST(Http2Wall, exchanges_share_a_connection),
       MOAT_TEST(Http2Wall, openings_of_one_moment_end_with_one_connection),
       MOAT_TEST(Http2Wall, who_comes_while_a_connection_is_opened_waits_for_it),
