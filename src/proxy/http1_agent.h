@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include "proxy/agent_connection.h"
 #include "proxy/http1.h"
 #include "proxy/relay.h"
 #include "proxy/sides.h"
@@ -12,27 +13,17 @@
 
 namespace moat::proxy {
 
-class Http1Agent final : public AgentSide, private Http1Handler {
+class Http1Agent final : public AgentConnection, public AgentSide, private Http1Handler {
  public:
-  struct Owner {
-    virtual ~Owner() = default;
-    // on_limit() is to be called when this much time has passed; the last word counts.
-    virtual void limit(Milliseconds time) = 0;
-    // A CONNECT was granted, and what is left in the transport's input is for that name. From the
-    // loop; may destroy us.
-    virtual void connect_granted(std::string host, uint16_t port) = 0;
-    // The connection has ended, and is closed.
-    virtual void over() = 0;
-  };
   Http1Agent(World& world, Transport& transport, Anchor& anchor, Owner& owner);
   ~Http1Agent() override;
 
-  void on_input();
-  void on_end();
-  void on_drained();
-  void on_error(const Error& error);
-  void on_limit();
-  [[nodiscard]] bool had_request() const { return had_request_; }
+  void on_input() override;
+  void on_end() override;
+  void on_drained() override;
+  void on_error(const Error& error) override;
+  void on_limit() override;
+  [[nodiscard]] bool had_request() const override { return had_request_; }
 
  private:
   enum class State {

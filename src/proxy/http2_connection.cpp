@@ -27,6 +27,9 @@ constexpr size_t gathered = 64 * 1024;  // frames that go into the transport in 
 // A header block is decoded to its end, so that the tables of both sides stay the same; but one
 // that is so far beyond the limit was made to keep us busy (HPACK: a byte may stand for 4 KiB).
 constexpr size_t hopeless = 16;
+// What we send was within the limits of whoever sent it to us, and has grown by a credential since.
+constexpr size_t largest_block = 512 * 1024;
+constexpr uint32_t internal_error = NGHTTP2_INTERNAL_ERROR;
 // What a frame that does something is worth, in frames that do nothing.
 constexpr double useful_frame = 10;
 // Frames of ours that wait to leave, for each stream of the peer's: a head, a reset, its window.
@@ -171,6 +174,7 @@ struct Http2Connection::Impl : std::enable_shared_from_this<Http2Connection::Imp
   }
 
   int on_begin_frame(const nghttp2_frame_hd& frame) {
+    if (frame.type != NGHTTP2_CONTINUATION) in_head = false;
     switch (frame.type) {
       case NGHTTP2_CONTINUATION: {
         Stream* stream = find(frame.stream_id);
@@ -197,6 +201,7 @@ struct Http2Connection::Impl : std::enable_shared_from_this<Http2Connection::Imp
   }
 
   int on_begin_headers(const nghttp2_frame& frame) {
+    in_head = true;
     if (role == Role::server && frame.headers.cat == NGHTTP2_HCAT_REQUEST)
       streams[frame.hd.stream_id];
     Stream* stream = find(frame.hd.stream_id);
@@ -245,6 +250,7 @@ struct Http2Connection::Impl : std::enable_shared_from_this<Http2Connection::Imp
   }
 
   int on_frame(const nghttp2_frame& frame) {
+    in_head = false;
     complaint.clear();
     switch (frame.hd.type) {
       case NGHTTP2_HEADERS:
@@ -355,10 +361,9 @@ struct Http2Connection::Impl : std::enable_shared_from_this<Http2Connection::Imp
     complaint = printable(text);
   }
 
-  // A request that could not be begun any more.
+  // A head that could not leave: the stream is at its end.
   void on_frame_not_sent(const nghttp2_frame& frame) {
-    if (frame.hd.type == NGHTTP2_HEADERS && frame.headers.cat == NGHTTP2_HCAT_REQUEST)
-      unsent.push_back(frame.hd.stream_id);
+    if (frame.hd.type == NGHTTP2_HEADERS) unsent.push_back(frame.hd.stream_id);
   }
 
   ssize_t read_queue(int32_t id, size_t room, uint32_t* flags) {
@@ -491,7 +496,8 @@ struct Http2Connection::Impl : std::enable_shared_from_this<Http2Connection::Imp
   // What waits for the queues to be sent. False: we are gone.
   bool tell_drained() {
     for (const int32_t id : std::exchange(unsent, {})) {
-      on_stream_close(id, NGHTTP2_REFUSED_STREAM);
+      if (role == Role::server) nghttp2_submit_rst_stream(session.get(), 0, id, internal_error);
+      if (role == Role::client) on_stream_close(id, NGHTTP2_REFUSED_STREAM);
       if (handler == nullptr) return false;
     }
     for (const int32_t id : std::exchange(drained, {})) {
@@ -550,6 +556,7 @@ struct Http2Connection::Impl : std::enable_shared_from_this<Http2Connection::Imp
   uint32_t kill_code = NGHTTP2_NO_ERROR;
   uint32_t peer_code = NGHTTP2_NO_ERROR;
   bool heads_in_out = false;
+  bool in_head = false;
   bool flushing = false;
   bool breaking = false;  // a GOAWAY with kill_code is under way
   bool goaway = false;
@@ -646,6 +653,7 @@ Options options(const Http2Limits& limits) {
   if (nghttp2_option_new(&made) != 0) return nullptr;
   nghttp2_option_set_no_auto_window_update(made, 1);
   nghttp2_option_set_no_closed_streams(made, 1);
+  nghttp2_option_set_max_send_header_block_length(made, largest_block);
   nghttp2_option_set_max_outbound_ack(made, limits.control_frames);
   return Options(made);
 }
@@ -804,6 +812,15 @@ void Http2Connection::shut_down(uint32_t code) {
   impl_->flush_later();
 }
 
+void Http2Connection::break_off(uint32_t code, const std::string& why) {
+  impl_->break_off(code, why);
+}
+
+void Http2Connection::flush() {
+  const auto impl = impl_;
+  impl->flush();
+}
+
 bool Http2Connection::full(int32_t id) const {
   const Stream* stream = impl_->find(id);
   return stream != nullptr && stream->was_full;
@@ -816,6 +833,10 @@ bool Http2Connection::peer_ended(int32_t id) const {
 
 size_t Http2Connection::streams() const {
   return impl_->streams.size();
+}
+
+bool Http2Connection::reading_head() const {
+  return impl_->in_head;
 }
 
 bool Http2Connection::takes_streams() const {

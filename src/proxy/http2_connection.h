@@ -15,23 +15,10 @@
 #include "core/loop.h"
 #include "core/result.h"
 #include "proxy/http.h"
+#include "proxy/http2_limits.h"
 #include "proxy/transport.h"
 
 namespace moat::proxy {
-
-struct Http2Limits {
-  uint32_t streams = 128;         // at once, of the peer's
-  size_t head_bytes = 64 * 1024;  // of one header block, as RFC 9113 6.5.2 counts it
-  size_t header_count = 200;
-  uint32_t stream_window = 256 * 1024;  // bytes in flight to us, a stream
-  uint32_t connection_window = 1024 * 1024;
-  size_t stream_queue = 64 * 1024;  // bytes that wait to be sent, a stream; full() above
-  uint32_t resets_burst = 100;      // streams reset by the peer (CVE-2023-44487), then
-  uint32_t resets_a_second = 33;    // at this rate; more ends the connection
-  uint32_t control_frames = 1000;   // PING, SETTINGS and empty frames without anything useful
-  // between, and answers to them that wait to leave
-  size_t continuations = 7;  // frames that one header block goes on in
-};
 
 class Http2Connection {
  public:
@@ -88,11 +75,17 @@ class Http2Connection {
   void stop_receiving(int32_t stream);
   // No new streams; the connection ends when the last of them has.
   void shut_down(uint32_t code);
+  // At once, for everything: `why` becomes the failure that is told.
+  void break_off(uint32_t code, const std::string& why);
+  // What has been said goes to the transport now, not at the end of the turn. Not from inside a
+  // callback; may tell that the connection is over.
+  void flush();
 
   [[nodiscard]] bool full(int32_t stream) const;
   // The peer's direction has ended: told already, or about to be. In on_fields(): no body follows.
   [[nodiscard]] bool peer_ended(int32_t stream) const;
   [[nodiscard]] size_t streams() const;              // open
+  [[nodiscard]] bool reading_head() const;           // a header block has begun, and not ended
   [[nodiscard]] bool takes_streams() const;          // may open_stream() be called now?
   [[nodiscard]] bool peer_extended_connect() const;  // SETTINGS_ENABLE_CONNECT_PROTOCOL (RFC 8441)
 

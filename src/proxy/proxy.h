@@ -13,6 +13,7 @@
 #include "core/secret.h"
 #include "proxy/ca.h"
 #include "proxy/http1.h"
+#include "proxy/http2_limits.h"
 #include "proxy/injection.h"
 #include "proxy/observer.h"
 #include "proxy/policy.h"
@@ -23,6 +24,7 @@ namespace moat::proxy {
 // Each with its default; moat(7) lists them, and the status that each gives.
 struct Limits {
   Http1Limits http1;
+  Http2Limits http2;
   size_t connections = 4096;         // of the agent's at once; more wait in the backlog
   size_t pooled_per_origin = 8;      // idle connections kept
   size_t buffer_bytes = 256 * 1024;  // a connection and direction

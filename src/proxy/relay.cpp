@@ -201,6 +201,13 @@ void Relay::on_request(RequestHead head, BodyLength length) {
   open_origin(false);
 }
 
+void Relay::on_refused_request(const RequestHead& head, const Refusal& refusal) {
+  record_.method = head.method;
+  record_.path = head.path;
+  record_.request_headers = head.headers;
+  refuse(refusal);
+}
+
 // An explicit proxy's request: from here on the connection is for that name.
 void Relay::connect_requested() {
   const auto authority = parse_authority(request_.authority);

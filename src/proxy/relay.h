@@ -57,6 +57,8 @@ class Relay final : private OriginSide::Handler {
 
   // What the agent's side tells. After an end nothing more is due.
   void on_request(RequestHead head, BodyLength length);
+  // One that the agent's side refuses by itself, told with all that is known of it.
+  void on_refused_request(const RequestHead& head, const Refusal& refusal);
   void on_request_body(std::string_view bytes);
   void on_request_end(const Headers& trailers);
   void on_agent_drained();

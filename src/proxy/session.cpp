@@ -6,6 +6,8 @@
 #include "core/crypto.h"
 #include "core/text.h"
 #include "proxy/forwarding.h"
+#include "proxy/http1_agent.h"
+#include "proxy/http2_agent.h"
 #include "proxy/name_service.h"
 
 namespace moat::proxy {
@@ -122,7 +124,7 @@ void Session::sniff() {
     case FirstBytes::http:
       return begin_http();
     case FirstBytes::http2:
-      return refuse_http2();
+      return begin_http2();
     case FirstBytes::tls:
       if (forward_ != nullptr && !anchor_.tunnelled)
         return give_up("this is a proxy, which is asked in the clear, by CONNECT", true);
@@ -159,7 +161,8 @@ void Session::begin_tls() {
   if (!anchor_.mismatch.empty()) tcp_ = {};
   certificate_name_ = std::move(name);
   if (!tcp_.allowed || hello->alpn.empty() || speaks_http(hello->alpn)) {
-    if (auto shaking = shake_hands({"http/1.1"}); !shaking) give_up(shaking.error().message, false);
+    if (auto shaking = shake_hands({"h2", "http/1.1"}); !shaking)
+      give_up(shaking.error().message, false);
     return;
   }
   // Which protocol the program is answered with is for the origin to say.
@@ -187,6 +190,8 @@ void Session::on_ready(Transport&) {
   } else {
     deadline_.set(world_.settings.limits.keep_alive);
   }
+  // What was agreed on holds from the first byte, and our side speaks first.
+  if (transport_->tls()->alpn() == "h2") return begin_http2();
   if (!transport_->input().empty()) sniff();
 }
 
@@ -257,8 +262,26 @@ void Session::begin_http() {
   if (anchor_.scheme != "https") anchor_.scheme = "http";
   state_ = State::http;
   agent_ = std::make_unique<Http1Agent>(world_, *transport_, anchor_,
-                                        static_cast<Http1Agent::Owner&>(*this));
+                                        static_cast<AgentConnection::Owner&>(*this));
+  serve();
+}
+
+// Agreed on by ALPN, or known before (RFC 9113 3.3).
+void Session::begin_http2() {
+  const bool by_name = anchor_.host == proxy_name && !anchor_.tunnelled;
+  const TlsSession* tls = transport_->tls();
+  if (by_name || (tls != nullptr && tls->alpn() == "http/1.1")) return refuse_http2();
+  drop_tunnel();
+  if (anchor_.scheme != "https") anchor_.scheme = "http";
+  state_ = State::http;
+  agent_ = std::make_unique<Http2Agent>(world_, *transport_, anchor_,
+                                        static_cast<AgentConnection::Owner&>(*this));
+  serve();
+}
+
+void Session::serve() {
   agent_->on_input();
+  if (ended_) agent_->on_end();
 }
 
 void Session::refuse_http2() {

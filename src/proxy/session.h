@@ -9,10 +9,10 @@
 
 #include "core/connector.h"
 #include "core/fd.h"
+#include "proxy/agent_connection.h"
 #include "proxy/client_gate.h"
 #include "proxy/client_hello.h"
 #include "proxy/deadline.h"
-#include "proxy/http1_agent.h"
 #include "proxy/policy.h"
 #include "proxy/relay.h"
 #include "proxy/tcp_tunnel.h"
@@ -27,7 +27,7 @@ struct ForwardEntrance {
 };
 
 class Session final : private Transport::Handler,
-                      private Http1Agent::Owner,
+                      private AgentConnection::Owner,
                       private TcpTunnel::Owner {
  public:
   // `wanted`: the address that the program connected to. `over` is called once, from the loop,
@@ -66,6 +66,8 @@ class Session final : private Transport::Handler,
   bool pass_through(const ClientHello& hello);
   Result<void> shake_hands(const std::vector<std::string>& alpn);
   void begin_http();
+  void begin_http2();
+  void serve();
   void refuse_http2();
   void on_limit();
   void aim(const std::string& host, uint16_t port);
@@ -98,8 +100,8 @@ class Session final : private Transport::Handler,
   bool told_ = false;
   Deadline deadline_;
   std::unique_ptr<Transport> transport_;
-  std::unique_ptr<Http1Agent> agent_;  // depends-on: transport_
-  std::unique_ptr<TcpTunnel> tunnel_;  // depends-on: transport_
+  std::unique_ptr<AgentConnection> agent_;  // depends-on: transport_
+  std::unique_ptr<TcpTunnel> tunnel_;       // depends-on: transport_
   std::shared_ptr<char> life_ = std::make_shared<char>('\0');
 };
 

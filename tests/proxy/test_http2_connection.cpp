@@ -8,7 +8,7 @@
 #include <stdexcept>
 #include <string>
 
-#include "core/fd.h"
+#include "http2_end.h"
 #include "http2_frames.h"
 
 #include "moat_test.h"
@@ -19,107 +19,23 @@ using namespace moat::test;
 
 namespace {
 
-struct SeenStream {
-  std::vector<std::pair<Http2Connection::Block, Headers>> blocks;
-  std::string body;
-  bool too_large = false;
-  bool ended_with_head = false;
-  bool ended = false;
-  bool closed = false;
-  uint32_t code = 0;
-  int drained = 0;
-  std::string malformed;
-};
-
-// One end: a transport, the HTTP/2 on it, and what was told.
-struct End final : Transport::Handler, Http2Connection::Handler {
-  void open(Loop& loop, Fd fd, Http2Connection::Role role, const Http2Limits& limits,
-            Stream::Limits buffers = {}) {
-    transport = std::make_unique<Transport>(loop, std::move(fd), *this, buffers);
-    http2 = std::make_unique<Http2Connection>(loop, *transport, *this, role, limits);
-  }
-  void on_input(Transport&) override {
-    if (http2) http2->on_input();
-  }
-  void on_end(Transport&, bool clean) override {
-    if (http2) http2->on_end(clean);
-  }
-  void on_drained(Transport&) override {
-    if (http2) http2->on_drained();
-  }
-  void on_error(Transport&, const Error& error) override {
-    if (http2) http2->on_error(error);
-  }
-
-  void on_fields(int32_t id, Http2Connection::Block block, Headers fields, bool large) override {
-    last = id;
-    SeenStream& stream = streams[id];
-    stream.blocks.emplace_back(block, std::move(fields));
-    stream.too_large = large;
-    stream.ended_with_head = http2->peer_ended(id);
-    if (then) then(id);
-  }
-  void on_data(int32_t id, std::string_view bytes) override {
-    streams[id].body += bytes;
-    if (take) http2->consumed(id, bytes.size());
-    if (then) then(id);
-  }
-  void on_stream_end(int32_t id) override {
-    streams[id].ended = true;
-    if (then) then(id);
-  }
-  void on_stream_drained(int32_t id) override {
-    streams[id].drained++;
-    if (then) then(id);
-  }
-  void on_malformed(int32_t id, std::string_view what) override { streams[id].malformed = what; }
-  void on_stream_closed(int32_t id, uint32_t code) override {
-    streams[id].closed = true;
-    streams[id].code = code;
-    if (then) then(id);
-  }
-  void on_settings() override { settings++; }
-  void on_goaway(int32_t last_stream, uint32_t code) override {
-    goaway = true;
-    goaway_last = last_stream;
-    goaway_code = code;
-  }
-  void on_connection_over(const Error* failure) override {
-    over++;
-    if (failure != nullptr) why = failure->message;
-  }
-
-  std::unique_ptr<Transport> transport;
-  std::unique_ptr<Http2Connection> http2;
-  std::map<int32_t, SeenStream> streams;
-  std::function<void(int32_t)> then;
-  int32_t last = 0;
-  bool take = true;  // consumes what comes
-  int settings = 0;
-  bool goaway = false;
-  int32_t goaway_last = 0;
-  uint32_t goaway_code = 0;
-  int over = 0;
-  std::string why;
-};
-
 // A server of ours, and either a client of ours or bytes of the test's.
 struct Http2Test {
   void join(const Http2Limits& server_limits = {}, const Http2Limits& client_limits = {},
             Stream::Limits buffers = {}) {
     auto pair = make_socket_pair(SOCK_STREAM);
     if (!pair) throw std::runtime_error(pair.error().message);
-    server.open(loop, std::move(pair->first), Http2Connection::Role::server, server_limits,
-                buffers);
-    client.open(loop, std::move(pair->second), Http2Connection::Role::client, client_limits,
-                buffers);
+    server.begin(loop, std::move(pair->first), Http2Connection::Role::server, server_limits,
+                 buffers);
+    client.begin(loop, std::move(pair->second), Http2Connection::Role::client, client_limits,
+                 buffers);
     until([this] { return server.settings > 0 && client.settings > 0; });
   }
   void attack(const std::string& bytes, const Http2Limits& limits = {}) {
     auto pair = make_socket_pair(SOCK_STREAM);
     if (!pair) throw std::runtime_error(pair.error().message);
     raw = std::move(pair->second);
-    server.open(loop, std::move(pair->first), Http2Connection::Role::server, limits);
+    server.begin(loop, std::move(pair->first), Http2Connection::Role::server, limits);
     say(preface() + bytes);
   }
   // Writes all of it, turning the loop where the socket is full; reads what comes meanwhile.
@@ -164,8 +80,8 @@ struct Http2Test {
   }
 
   Loop loop;
-  End server;
-  End client;
+  Http2End server;
+  Http2End client;
   Fd raw;
   bool reading = true;
   std::string heard;
@@ -615,7 +531,7 @@ void a_peer_that_pushes_or_speaks_something_else_is_left(Http2Test& t) {
   Http2Test other;
   auto pair = make_socket_pair(SOCK_STREAM);
   other.raw = std::move(pair->second);
-  other.server.open(other.loop, std::move(pair->first), Http2Connection::Role::server, {});
+  other.server.begin(other.loop, std::move(pair->first), Http2Connection::Role::server, {});
   other.say("GET / HTTP/1.1\r\nHost: x\r\n\r\n......");
   const bool left = other.until([&other] { return other.server.over == 1; });
   assert_true(left);

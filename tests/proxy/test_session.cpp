@@ -251,8 +251,8 @@ void tls_without_a_request_is_told(Wall& t) {
   assert_string_equal(t.told().scheme.c_str(), "tls");
 }
 
-void http_2_is_refused_politely_for_now(Wall& t) {
-  Peer& agent = t.connect("api.example.com", 80);
+void http_2_is_refused_politely_where_it_was_not_agreed_on(Wall& t) {
+  Peer& agent = t.connect_tls("api.example.com");
   agent.say("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
   assert_true(t.until([&] { return agent.gone(); }));
   assert_true(agent.received.size() >= 26);
@@ -710,7 +710,7 @@ int main() {
       MOAT_TEST(Wall, a_hello_may_come_in_any_pieces),
       MOAT_TEST(Wall, a_program_that_does_not_trust_us_is_told_to_the_observer),
       MOAT_TEST(Wall, tls_without_a_request_is_told),
-      MOAT_TEST(Wall, http_2_is_refused_politely_for_now),
+      MOAT_TEST(Wall, http_2_is_refused_politely_where_it_was_not_agreed_on),
       MOAT_TEST(Wall, tls_within_tls_is_not_let_through),
       MOAT_TEST(Wall, bytes_are_carried_where_a_rule_says_tcp),
       MOAT_TEST(Wall, a_server_may_speak_first),

@@ -234,15 +234,18 @@ struct Wall {
     memcpy(&in.sin_addr, pair->ipv4.data(), 4);
     return SocketAddress::from(reinterpret_cast<const sockaddr*>(&in), sizeof in);
   }
-  // A program in the sandbox connects to this address.
-  Peer& connect(const SocketAddress& wanted) {
+  // A program in the sandbox connects to this address: its end.
+  Fd open(const SocketAddress& wanted) {
     auto pair = need(make_socket_pair(SOCK_STREAM));
     const auto place = sessions.emplace(sessions.end());
     *place = std::make_unique<Session>(the_world(), std::move(pair.first), wanted, [this, place] {
       sessions.erase(place);
       over++;
     });
-    agents.push_back(std::make_unique<Peer>(loop, std::move(pair.second)));
+    return std::move(pair.second);
+  }
+  Peer& connect(const SocketAddress& wanted) {
+    agents.push_back(std::make_unique<Peer>(loop, open(wanted)));
     return *agents.back();
   }
   Peer& connect(const char* name, uint16_t port) { return connect(address_of(name, port)); }
