@@ -45,6 +45,7 @@ door 'openssl/.*' 'proxy/crypto_library\.h'
 door 'yaml\.h' 'core/yaml\.cpp'
 door 'cjson/.*' 'core/json(_write)?\.cpp'
 door 'nghttp2/.*' 'proxy/http2_connection\.cpp'
+door 'zlib\.h' 'proxy/gzip_filter\.cpp'
 door 'lmdb\.h' 'store/[a-z_]+\.(h|cpp)'
 door '(mbedtls|psa)/.*' 'core/(crypto\.cpp|mbedtls_compat\.h)|proxy/[a-z0-9_]+\.(h|cpp)'
 

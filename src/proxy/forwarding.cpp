@@ -74,13 +74,6 @@ bool is_idempotent(std::string_view method) {
   return std::find(std::begin(methods), std::end(methods), method) != std::end(methods);
 }
 
-bool is_content_encoded(const Headers& headers) {
-  return std::any_of(headers.begin(), headers.end(), [](const Header& header) {
-    return equals_ignoring_case(header.name, "Content-Encoding") && !header.value.empty() &&
-           !equals_ignoring_case(header.value, "identity");
-  });
-}
-
 std::string overridden_method(const Headers& headers) {
   constexpr std::string_view names[] = {"X-HTTP-Method-Override", "X-HTTP-Method",
                                         "X-Method-Override"};

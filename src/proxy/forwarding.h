@@ -21,8 +21,6 @@ void set_upgrade(Headers& headers, std::string_view protocol);
 
 // May it be sent twice (RFC 9110 9.2.2)?
 bool is_idempotent(std::string_view method);
-// Is the body in a form that can be looked into?
-bool is_content_encoded(const Headers& headers);
 // A method named in X-HTTP-Method-Override and its like, which some origins obey; or "".
 std::string overridden_method(const Headers& headers);
 uint16_t default_port(std::string_view scheme);

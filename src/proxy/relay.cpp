@@ -4,6 +4,7 @@
 
 #include "core/crypto.h"
 #include "core/text.h"
+#include "proxy/content_coding.h"
 #include "proxy/forwarding.h"
 #include "proxy/name_service.h"
 
@@ -275,9 +276,7 @@ void Relay::send_request() {
   record_.stripped = applied.stripped;
   scrub_ = applied.scrub;
   if (scrub_ != nullptr) {
-    // What comes back must be legible, or secrets could hide in it.
-    set(head.headers, "Accept-Encoding", "identity");
-    remove_all(head.headers, "Sec-WebSocket-Extensions");
+    ask_for_legible(head.headers);  // or secrets could hide in what comes back
     scrubber_.emplace(*scrub_);
   }
   sent_ = true;
@@ -327,7 +326,7 @@ void Relay::on_origin_drained() {
 }
 
 bool Relay::takes_response() const {
-  return over_ || !agent_.full();
+  return over_ || (!looking_ && !agent_.full());
 }
 
 void Relay::scrub_headers(Headers& headers) {
@@ -340,11 +339,19 @@ void Relay::scrub_headers(Headers& headers) {
   }
 }
 
+void Relay::scrub_head(ResponseHead& head) {
+  if (scrub_ == nullptr) return;
+  size_t hits = 0;
+  head.reason = scrub(*scrub_, head.reason, &hits);
+  record_.scrubbed += hits;
+  scrub_headers(head.headers);
+}
+
 void Relay::on_informational(ResponseHead head) {
   if (over_) return;
   agent_.moved();
   remove_hop_by_hop(head.headers);
-  scrub_headers(head.headers);
+  scrub_head(head);
   agent_.send_informational(std::move(head));
 }
 
@@ -356,7 +363,7 @@ bool Relay::switch_protocols(ResponseHead& head) {
   const std::string protocol = upgrade->value;
   remove_hop_by_hop(head.headers);
   set_upgrade(head.headers, protocol);
-  scrub_headers(head.headers);
+  scrub_head(head);
   record_.status = head.status;
   record_.response_headers = head.headers;
   response_begun_ = tunnel_ = true;
@@ -382,45 +389,95 @@ void Relay::on_response(ResponseHead head, BodyLength length) {
     return fail(
         error(Errc::invalid, "%s answered 407, which only a proxy may", record_.host.c_str()));
   }
-  if (scrub_ != nullptr && length.kind != BodyLength::Kind::none &&
-      is_content_encoded(head.headers)) {
-    return fail(error(Errc::unsupported,
-                      "%s sent its answer encoded although asked not to, and it cannot be searched "
-                      "for the credential",
-                      record_.host.c_str()));
-  }
+  if (!legible(head, length)) return;
   remove_hop_by_hop(head.headers);
-  scrub_headers(head.headers);
-  if (scrub_ != nullptr) head.reason = scrub(*scrub_, head.reason);
+  scrub_head(head);
   record_.status = head.status;
   record_.response_headers = head.headers;
   response_begun_ = true;
   agent_.send_head(std::move(head), length);
 }
 
+// Can the response be searched for the credential, where it has to be? Makes ready for that, or
+// fails.
+bool Relay::legible(ResponseHead& head, BodyLength& length) {
+  if (scrub_ == nullptr || length.kind == BodyLength::Kind::none) return true;
+  const Coding coding = content_coding(head.headers);
+  if (coding == Coding::identity) return true;
+  if (coding == Coding::other || head.status == 206) {
+    const Header* named = find(head.headers, "Content-Encoding");
+    fail(error(Errc::unsupported,
+               "%s sent its answer%s%s in a coding that it was not asked for, and it cannot be "
+               "searched for the credential",
+               record_.host.c_str(), named != nullptr ? " as " : "",
+               named != nullptr ? scrub(*scrub_, named->value).substr(0, 40).c_str() : ""));
+    return false;
+  }
+  scrubber_.reset();
+  gzip_ = std::make_unique<GzipFilter>(*scrub_);
+  // If a secret is found, what is compressed anew has a length of its own.
+  if (length.kind == BodyLength::Kind::counted) {
+    remove_all(head.headers, "Content-Length");
+    length = {BodyLength::Kind::chunked, 0};
+  }
+  return true;
+}
+
 void Relay::on_response_body(std::string_view bytes) {
   if (over_) return;
   agent_.moved();
   record_.response_bytes += bytes.size();
-  if (scrubber_) {
+  if (gzip_) {
+    gzip_->push(bytes);
+    if (!looking_) look_into();
+  } else if (scrubber_) {
     agent_.send_body(scrubber_->feed(bytes));
   } else {
     agent_.send_body(bytes);
   }
 }
 
+// A slice in each turn, for a few bytes may hold very much text.
+void Relay::look_into() {
+  if (over_) return;
+  std::string clean;
+  const auto more = gzip_->step(clean);
+  if (!clean.empty()) agent_.send_body(clean);
+  if (!more) return fail(more.error().in(record_.host));
+  const bool waited = std::exchange(looking_, *more);
+  if (looking_) {
+    world_.loop.defer([this, life = std::weak_ptr<char>(life_)] {
+      if (!life.expired()) look_into();
+    });
+  } else if (trailers_) {
+    end_response(*trailers_);
+  } else if (waited) {
+    origin_->resume();
+  }
+}
+
 void Relay::on_response_end(Headers trailers) {
   if (over_) return;
   agent_.moved();
+  if (!gzip_) return end_response(trailers);
+  gzip_->end();
+  trailers_ = std::move(trailers);
+  if (!looking_) look_into();
+}
+
+void Relay::end_response(Headers& trailers) {
   response_done_ = true;
-  if (scrubber_) {
-    agent_.send_body(scrubber_->finish());
-    record_.scrubbed += scrubber_->hits();
-  }
+  if (scrubber_) agent_.send_body(scrubber_->finish());
+  count_scrubbed();
   remove_hop_by_hop(trailers);
   scrub_headers(trailers);
   agent_.send_end(trailers);
   if (!tunnel_ || request_done_) finish(false);
+}
+
+void Relay::count_scrubbed() {
+  if (scrubber_) record_.scrubbed += scrubber_->hits();
+  if (gzip_) record_.scrubbed += gzip_->hits();
 }
 
 void Relay::on_origin_failed(const Error& error) {
@@ -437,7 +494,7 @@ void Relay::on_origin_failed(const Error& error) {
 // The origin's fault, or the way to it.
 void Relay::fail(const Error& error) {
   if (over_) return;
-  if (scrubber_) record_.scrubbed += scrubber_->hits();
+  count_scrubbed();
   Refusal refusal = refusal_for(error);
   if (refusal.ours) {
     refusal.rule = "address guard";

@@ -10,6 +10,7 @@
 
 #include "core/clock.h"
 #include "proxy/client_gate.h"
+#include "proxy/gzip_filter.h"
 #include "proxy/injection.h"
 #include "proxy/name_table.h"
 #include "proxy/observer.h"
@@ -93,7 +94,12 @@ class Relay final : private OriginSide::Handler {
   [[nodiscard]] bool takes_response() const override;
 
   bool switch_protocols(ResponseHead& head);
+  bool legible(ResponseHead& head, BodyLength& length);
+  void scrub_head(ResponseHead& head);
   void scrub_headers(Headers& headers);
+  void look_into();
+  void end_response(Headers& trailers);
+  void count_scrubbed();
   void fail(const Error& error);
   void finish(bool cut);
   void tell();
@@ -111,6 +117,9 @@ class Relay final : private OriginSide::Handler {
   std::optional<std::string> upgrade_;  // the protocol that was asked for
   const ScrubPatterns* scrub_ = nullptr;
   std::optional<Scrubber> scrubber_;
+  std::unique_ptr<GzipFilter> gzip_;  // instead of it, where the response is compressed
+  bool looking_ = false;              // it has more to do, in turns to come
+  std::optional<Headers> trailers_;   // of a response that has ended, but was not looked into yet
 
   std::unique_ptr<OriginOpening> opening_;
   std::unique_ptr<OriginSide> origin_;
@@ -122,6 +131,7 @@ class Relay final : private OriginSide::Handler {
   bool tunnel_ = false;
   bool over_ = false;
   bool told_ = false;
+  std::shared_ptr<char> life_ = std::make_shared<char>('\0');
 };
 
 }  // namespace moat::proxy

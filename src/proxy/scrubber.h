@@ -59,6 +59,8 @@ class Scrubber {
   // The rest, at the end of the body.
   std::string finish();
   [[nodiscard]] size_t hits() const { return hits_; }
+  // A tail is held back.
+  [[nodiscard]] bool open() const { return !held_.empty(); }
 
  private:
   std::string release(std::string_view text, size_t count);

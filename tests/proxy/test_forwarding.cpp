@@ -64,13 +64,6 @@ void only_web_sockets_are_switched_to(ForwardingTest& t) {
   assert_false(wanted_upgrade(t.head, {}).has_value());
 }
 
-void encodings_other_than_identity_are_seen(ForwardingTest& t) {
-  t.headers = {{"content-encoding", "identity"}};
-  assert_false(is_content_encoded(t.headers));
-  t.headers.push_back({"Content-Encoding", "gzip"});
-  assert_true(is_content_encoded(t.headers));
-}
-
 void authorities_are_written_in_one_way(test::Nothing&) {
   assert_string_equal(authority_text("a.com", 443, "https").c_str(), "a.com");
   assert_string_equal(authority_text("a.com", 443, "http").c_str(), "a.com:443");
@@ -92,7 +85,6 @@ int main() {
       MOAT_TEST(ForwardingTest, what_concerns_one_connection_stays_on_it),
       MOAT_TEST(ForwardingTest, framing_and_routing_cannot_be_named_away),
       MOAT_TEST(ForwardingTest, only_web_sockets_are_switched_to),
-      MOAT_TEST(ForwardingTest, encodings_other_than_identity_are_seen),
       MOAT_TEST(test::Nothing, authorities_are_written_in_one_way),
       MOAT_TEST(test::Nothing, only_methods_that_may_be_repeated_are),
   };

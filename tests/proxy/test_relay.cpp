@@ -2,10 +2,13 @@
 
 #include "core/text.h"
 
+#include "gzip_text.h"
 #include "wall.h"
 
 using namespace moat;
 using namespace moat::proxy;
+using moat::test::gunzip;
+using moat::test::gzip;
 using moat::test::Peer;
 using moat::test::Wall;
 
@@ -212,7 +215,7 @@ void a_credential_is_put_on_outside_and_kept_out_of_what_returns(Wall& t) {
               std::string::npos);
   assert_true(t.origin.last().find("foreign-key") == std::string::npos);
   assert_true(t.origin.last().find("x-api-key") == std::string::npos);
-  assert_true(t.origin.last().find("Accept-Encoding: identity\r\n") != std::string::npos);
+  assert_true(t.origin.last().find("Accept-Encoding: gzip\r\n") != std::string::npos);
   assert_true(agent.has("<**********************>"));
   assert_false(agent.has("real-secret"));
   assert_false(agent.has(encoded.substr(0, encoded.size() - 4).c_str()));
@@ -255,15 +258,109 @@ void a_secret_cut_anywhere_is_still_found(Wall& t) {
 void an_answer_that_cannot_be_searched_does_not_pass(Wall& t) {
   t.inject("api.example.com", "real-secret-0123456789");
   t.origin_speaks_tls();
-  t.origin.answers = {"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\nxx",
-                      "HTTP/1.1 304 Not Modified\r\nContent-Encoding: gzip\r\n\r\n"};
+  const char* const attempts[] = {
+      "200 OK\r\nContent-Encoding: br", "200 OK\r\nContent-Encoding: gzip, gzip",
+      "200 OK\r\nContent-Encoding: gzip\r\nContent-Encoding: zstd",
+      "206 Partial Content\r\nContent-Encoding: gzip\r\nContent-Range: bytes 0-1/9",
+      "200 OK\r\nContent-Type: application/grpc\r\nGrpc-Encoding: gzip"};
+  for (const char* attempt : attempts) {
+    t.origin.answers = {"HTTP/1.1 " + std::string(attempt) + "\r\nContent-Length: 2\r\n\r\nxx"};
+    Peer& agent = t.connect_tls("api.example.com");
+    agent.say(get("api.example.com", "/", "Accept-Encoding: gzip\r\n"));
+    assert_true(t.until_has(agent, "502 Bad Gateway"));
+    assert_true(agent.has("cannot be searched for the credential"));
+  }
+  t.origin.answers = {"HTTP/1.1 304 Not Modified\r\nContent-Encoding: br\r\n\r\n"};
   Peer& agent = t.connect_tls("api.example.com");
   agent.say(get("api.example.com"));
-  assert_true(t.until_has(agent, "502 Bad Gateway"));
-  assert_true(agent.has("encoded"));
-  agent.received.clear();
-  agent.say(get("api.example.com"));
   assert_true(t.until_has(agent, "304 Not Modified"));
+}
+
+std::string unchunked(const std::string& received) {
+  std::string body;
+  size_t at = received.find("\r\n\r\n") + 4;
+  while (true) {
+    const size_t size = std::stoul(received.substr(at), nullptr, 16);
+    if (size == 0) return body;
+    at = received.find("\r\n", at) + 2;
+    body += received.substr(at, size);
+    at += size + 2;
+  }
+}
+
+void gzip_is_looked_into_and_passes_as_it_came(Wall& t) {
+  t.inject("api.example.com", "real-secret-0123456789");
+  t.origin_speaks_tls();
+  const std::string body = gzip(std::string(3000, 'a') + "nothing of interest");
+  t.origin.answers = {"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: " +
+                      std::to_string(body.size()) + "\r\n\r\n" + body};
+  Peer& agent = t.connect_tls("api.example.com");
+  agent.say(get("api.example.com", "/", "Accept-Encoding: gzip, br\r\n"));
+  assert_true(t.until_has(agent, "\r\n0\r\n\r\n"));
+  assert_true(unchunked(agent.received) == body);
+  assert_true(agent.has("Content-Encoding: gzip\r\n"));
+  assert_false(agent.has("Content-Length"));
+  assert_true(t.until_told());
+  assert_true(t.told().complete);
+  assert_int_equal(t.told().scrubbed, 0);
+  agent.received.clear();
+  agent.say(get("api.example.com", "/", "Accept-Encoding: gzip\r\nRange: bytes=0-9\r\n"));
+  assert_true(t.until_has(agent, "\r\n0\r\n\r\n"));
+  assert_true(t.origin.last().find("Accept-Encoding: identity\r\n") != std::string::npos);
+}
+
+void a_secret_within_gzip_never_leaves(Wall& t) {
+  t.inject("api.example.com", "real-secret-0123456789");
+  t.origin_speaks_tls();
+  const std::string text = "you sent Bearer real-secret-0123456789, I think";
+  const std::string body = gzip(text);
+  t.origin.answers = {"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: " +
+                      std::to_string(body.size()) + "\r\n\r\n" + body};
+  Peer& agent = t.connect_tls("api.example.com");
+  agent.say(get("api.example.com", "/", "Accept-Encoding: gzip\r\n"));
+  assert_true(t.until_has(agent, "\r\n0\r\n\r\n"));
+  assert_string_equal(gunzip(unchunked(agent.received)).c_str(),
+                      "you sent Bearer **********************, I think");
+  assert_true(t.until_told());
+  assert_true(t.told().complete);
+  assert_int_equal(t.told().scrubbed, 1);
+}
+
+void a_bomb_within_gzip_is_worked_off_in_slices_and_whole(Wall& t) {
+  t.inject("api.example.com", "real-secret-0123456789");
+  t.origin_speaks_tls();
+  const std::string body = gzip(std::string(20'000'000, 'a'));
+  t.origin.script = [&](Peer& peer) {
+    if (!peer.has("\r\n\r\n")) return;
+    peer.received.clear();
+    peer.transport.write("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nTransfer-Encoding: chunked" +
+                         std::string("\r\n\r\n") + chunk(body) + "0\r\nX-Trail: 1\r\n\r\n");
+  };
+  Peer& agent = t.connect_tls("api.example.com");
+  agent.say(get("api.example.com", "/", "Accept-Encoding: gzip\r\n"));
+  assert_true(t.until_has(agent, "0\r\nX-Trail: 1\r\n\r\n"));
+  assert_true(unchunked(agent.received) == body);
+}
+
+void gzip_that_is_cut_or_damaged_is_seen_to_be(Wall& t) {
+  t.inject("api.example.com", "real-secret-0123456789");
+  t.origin_speaks_tls();
+  std::string body = gzip("some text of no interest");
+  std::string damaged = body;
+  damaged[damaged.size() - 6] ^= 1;
+  for (const std::string& bad : {body.substr(0, body.size() - 1), damaged, body + "x"}) {
+    t.origin.answers = {"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: " +
+                        std::to_string(bad.size()) + "\r\n\r\n" + bad};
+    Peer& agent = t.connect_tls("api.example.com");
+    agent.say(get("api.example.com", "/", "Accept-Encoding: gzip\r\n"));
+    const size_t told = t.recorder.exchanges.size();
+    assert_true(t.until_told(told + 1));
+    assert_true(t.until([&] { return agent.gone(); }));
+    assert_false(agent.has("0\r\n\r\n"));
+    assert_false(t.told().complete);
+    assert_true(t.told().reason.find("the gzip") != std::string::npos ||
+                t.told().reason.find("gzip is not") != std::string::npos);
+  }
 }
 
 void other_hosts_get_no_credential_and_pass_byte_for_byte(Wall& t) {
@@ -401,6 +498,10 @@ int main() {
       MOAT_TEST(Wall, a_credential_is_put_on_outside_and_kept_out_of_what_returns),
       MOAT_TEST(Wall, a_secret_cut_anywhere_is_still_found),
       MOAT_TEST(Wall, an_answer_that_cannot_be_searched_does_not_pass),
+      MOAT_TEST(Wall, gzip_is_looked_into_and_passes_as_it_came),
+      MOAT_TEST(Wall, a_secret_within_gzip_never_leaves),
+      MOAT_TEST(Wall, a_bomb_within_gzip_is_worked_off_in_slices_and_whole),
+      MOAT_TEST(Wall, gzip_that_is_cut_or_damaged_is_seen_to_be),
       MOAT_TEST(Wall, other_hosts_get_no_credential_and_pass_byte_for_byte),
       MOAT_TEST(Wall, a_redirect_carries_no_credential_elsewhere),
       MOAT_TEST(Wall, nothing_is_injected_without_tls),
