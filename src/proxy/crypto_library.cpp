@@ -59,6 +59,7 @@ Result<CryptoLibrary> load() {
   CryptoLibrary found;
   if (!find_all(handle, found))
     return error(Errc::unsupported, "libcrypto lacks a function of OpenSSL 3.0; install libssl3");
+  find(handle, "SHA256_Transform", found.sha256_transform);
   return found;
 }
 

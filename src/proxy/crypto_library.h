@@ -6,6 +6,7 @@
 #include <openssl/bn.h>
 #include <openssl/ec.h>
 #include <openssl/evp.h>
+#include <openssl/sha.h>
 
 #include "core/handle.h"
 #include "core/result.h"
@@ -40,6 +41,8 @@ struct CryptoLibrary {
   decltype(&EVP_PKEY_derive_init) derive_init = nullptr;
   decltype(&EVP_PKEY_derive_set_peer) derive_set_peer = nullptr;
   decltype(&EVP_PKEY_derive) derive = nullptr;
+  // Deprecated, hence its type in full, and null where it is gone.
+  void (*sha256_transform)(SHA256_CTX* context, const unsigned char* block) = nullptr;
 };
 
 // Loads it once; after that the same answer at no cost, a refusal included. Errc::unsupported where

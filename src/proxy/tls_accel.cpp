@@ -2,9 +2,14 @@
 
 #include <dlfcn.h>
 #include <mbedtls/ecp.h>
+#include <mbedtls/sha256.h>
 
+#include <array>
+#include <cstring>
 #include <optional>
 
+#include "core/mbedtls_compat.h"
+#include "core/secret.h"
 #include "proxy/crypto_library.h"
 #include "proxy/curve.h"
 
@@ -16,6 +21,9 @@ struct Acceleration {
   bool ready = false;
   bool held = false;
   uint64_t multiplications = 0;
+  uint64_t blocks = 0;
+
+  [[nodiscard]] bool is_on() const { return ready && !held; }
 };
 Acceleration acceleration;
 
@@ -34,6 +42,10 @@ void hold_acceleration(bool held) {
 
 uint64_t accelerated_multiplications() {
   return acceleration.multiplications;
+}
+
+uint64_t accelerated_blocks() {
+  return acceleration.blocks;
 }
 
 #if defined(MOAT_ACCELERATE)
@@ -55,15 +67,15 @@ struct Slot {
 };
 
 const Curve* curve_of(const mbedtls_ecp_group& group) {
-  if (!acceleration.ready || acceleration.held) return nullptr;
+  if (!acceleration.is_on()) return nullptr;
   // Never destroyed: libcrypto may be gone by then.
-  static auto* slots = new Slot[]{
+  static auto* slots = new std::array<Slot, 3>{{
       {MBEDTLS_ECP_DP_SECP256R1, Curve::p256, false, {}},
       {MBEDTLS_ECP_DP_SECP384R1, Curve::p384, false, {}},
       {MBEDTLS_ECP_DP_CURVE25519, Curve::x25519, false, {}},
-  };
-  for (size_t i = 0; i < 3; ++i) {
-    if (slots[i].id == group.id) return slots[i].get();
+  }};
+  for (Slot& slot : *slots) {
+    if (slot.id == group.id) return slot.get();
   }
   return nullptr;
 }
@@ -132,6 +144,36 @@ Outcome multiply_and_add(mbedtls_ecp_group* group, mbedtls_ecp_point* out, const
   return take(curve->multiply_and_add(factor, other, given), group, out);
 }
 
+// One block into the eight words of a SHA-256 (FIPS 180-4 6.2.2).
+void hash_block(uint32_t (&state)[8], const unsigned char* block) {
+  SHA256_CTX context;
+  memcpy(context.h, state, sizeof state);
+  crypto().sha256_transform(&context, block);
+  memcpy(state, context.h, sizeof state);
+  wipe(context.h, sizeof context.h);  // an HMAC's state is a key
+}
+
+// FIPS 180-4 5.3.3, and what "abc" makes of it.
+bool hashes_right() {
+  uint32_t state[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
+                       0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
+  constexpr uint32_t expected[8] = {0xba7816bf, 0x8f01cfea, 0x414140de, 0x5dae2223,
+                                    0xb00361a3, 0x96177a9c, 0xb410ff61, 0xf20015ad};
+  unsigned char block[64] = {'a', 'b', 'c', 0x80};
+  block[63] = 24;
+  hash_block(state, block);
+  return memcmp(state, expected, sizeof state) == 0;
+}
+
+[[maybe_unused]] bool hash(mbedtls_sha256_context* context, const unsigned char* block) {
+  if (!acceleration.is_on()) return false;
+  static const bool usable = crypto().sha256_transform != nullptr && hashes_right();
+  if (!usable) return false;
+  hash_block(context->MBEDTLS_PRIVATE(state), block);
+  ++acceleration.blocks;
+  return true;
+}
+
 }  // namespace
 #endif
 
@@ -176,5 +218,14 @@ extern "C" [[gnu::visibility("default")]] int MOAT_REPLACES(mbedtls_ecp_muladd_r
   static const auto original = MOAT_ORIGINAL(mbedtls_ecp_muladd_restartable);
   return original(group, out, k, base, l, point, restart);
 }
+
+#if !defined(MOAT_ACCELERATE_WRAP)
+extern "C" [[gnu::visibility("default")]] int mbedtls_internal_sha256_process(
+    mbedtls_sha256_context* context, const unsigned char block[64]) {
+  if (moat::proxy::hash(context, block)) return 0;
+  static const auto original = MOAT_ORIGINAL(mbedtls_internal_sha256_process);
+  return original(context, block);
+}
+#endif
 
 #endif

@@ -32,7 +32,7 @@ const unsigned char* bytes_of(std::string_view text) {
 
 // A SEQUENCE of one element.
 Result<std::string> sequence_of(unsigned char tag, std::string_view value) {
-  unsigned char room[512];
+  unsigned char room[512] = {};
   unsigned char* at = room + sizeof room;  // mbedTLS writes DER from its end
   int size = mbedtls_asn1_write_tagged_string(
       &at, room, tag, reinterpret_cast<const char*>(value.data()), value.size());

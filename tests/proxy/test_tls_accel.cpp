@@ -117,6 +117,22 @@ static void while_held_mbedtls_multiplies_itself(AccelTest&) {
   assert_int_equal(accelerated_multiplications() - before, 0);
 }
 
+// In a static libmbedcrypto hashing cannot be replaced: no block is counted then.
+static void hashes_are_those_of_mbedtls(AccelTest&) {
+  for (const size_t size : {0, 1, 55, 56, 63, 64, 65, 119, 120, 1000}) {
+    const std::string bytes(size, 'x');
+    hold_acceleration(false);
+    const uint64_t before = accelerated_blocks();
+    const Digest ours = sha256(bytes);
+    const uint64_t done = accelerated_blocks() - before;
+    hold_acceleration(true);
+    const Digest theirs = sha256(bytes);
+    assert_int_equal(accelerated_blocks() - before, done);
+    assert_true(done == 0 || done == (size + 8) / 64 + 1);
+    assert_true(ours == theirs);
+  }
+}
+
 static void other_curves_are_left_to_mbedtls(AccelTest&) {
   const uint64_t before = accelerated_multiplications();
   const KeyPair own(MBEDTLS_ECP_DP_SECP521R1);
@@ -260,6 +276,7 @@ int main() {
   const CMUnitTest tests[] = {
       MOAT_TEST(AccelTest, mbedtls_multiplies_by_libcrypto),
       MOAT_TEST(AccelTest, while_held_mbedtls_multiplies_itself),
+      MOAT_TEST(AccelTest, hashes_are_those_of_mbedtls),
       MOAT_TEST(AccelTest, other_curves_are_left_to_mbedtls),
       MOAT_TEST(AccelTest, products_are_those_of_mbedtls),
       MOAT_TEST(AccelTest, sums_are_those_of_mbedtls),
