@@ -14,6 +14,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <string_view>
 
 // 3.x marks with it what its structs hold for themselves.
 #ifndef MBEDTLS_PRIVATE
@@ -172,6 +173,35 @@ inline void export_keys(mbedtls_ssl_config* config, KeyExport* to) {
 }
 inline void export_keys(mbedtls_ssl_context* /*ssl*/, KeyExport* /*to*/) {}
 #endif
+
+inline std::string_view as_view(const unsigned char* bytes, size_t size) {
+  return {reinterpret_cast<const char*>(bytes), size};
+}
+
+// `cache` keeps sessions by id, for servers: it has get(id, session) and set(id, session).
+template <class Cache>
+void use_session_cache(mbedtls_ssl_config* config, Cache* cache) {
+#if MBEDTLS_VERSION_MAJOR >= 3
+  mbedtls_ssl_conf_session_cache(
+      config, cache,
+      [](void* self, const unsigned char* id, size_t size, mbedtls_ssl_session* session) noexcept {
+        return static_cast<Cache*>(self)->get(as_view(id, size), session);
+      },
+      [](void* self, const unsigned char* id, size_t size,
+         const mbedtls_ssl_session* session) noexcept {
+        return static_cast<Cache*>(self)->set(as_view(id, size), session);
+      });
+#else
+  mbedtls_ssl_conf_session_cache(
+      config, cache,
+      [](void* self, mbedtls_ssl_session* session) noexcept {
+        return static_cast<Cache*>(self)->get(as_view(session->id, session->id_len), session);
+      },
+      [](void* self, const mbedtls_ssl_session* session) noexcept {
+        return static_cast<Cache*>(self)->set(as_view(session->id, session->id_len), session);
+      });
+#endif
+}
 
 // After a handshake of TLS 1.2: nothing that was read is still to be looked at, nothing is still to
 // be written, and the Finished messages are the only records that went under the new keys.

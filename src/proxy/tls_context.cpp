@@ -6,6 +6,7 @@
 
 #include <utility>
 
+#include "core/clock.h"
 #include "core/crypto.h"
 #include "core/mbedtls_compat.h"
 #include "proxy/trust_store.h"
@@ -58,7 +59,8 @@ Error mbedtls_error(const std::string& what, int rc) {
   return error(Errc::tls, "%s: %s", what.c_str(), text);
 }
 
-TlsContext::Impl::Impl(Ca& authority, TrustStore& roots) : ca(authority), trust(roots) {
+TlsContext::Impl::Impl(Ca& authority, TrustStore& roots)
+    : ca(authority), trust(roots), session_ids(system_clock()) {
   // Without a ticket key agents shake hands in full each time: slower, and no less safe.
   has_tickets = psa_crypto_init() == PSA_SUCCESS &&
                 mbedtls_ssl_ticket_setup(&tickets, random_for_mbedtls, nullptr,
@@ -99,6 +101,7 @@ Result<const mbedtls_ssl_config*> TlsContext::Impl::server(const std::vector<std
     if (has_tickets)
       mbedtls_ssl_conf_session_tickets_cb(config, mbedtls_ssl_ticket_write,
                                           mbedtls_ssl_ticket_parse, &tickets);
+    mbed::use_session_cache(config, &session_ids);
     known = std::move(*made);
   }
   return static_cast<const mbedtls_ssl_config*>(&known->config);

@@ -12,6 +12,7 @@
 #include "core/handle.h"
 #include "core/mbedtls_compat.h"
 #include "core/result.h"
+#include "proxy/session_ids.h"
 #include "proxy/session_store.h"
 #include "proxy/tls.h"
 
@@ -34,6 +35,7 @@ struct TlsContext::Impl {
   Configurations servers;
   Configurations clients;
   SessionStore sessions;
+  SessionIds session_ids;
   mbed::KeyExport exported;
 
   Impl(Ca& authority, TrustStore& roots);

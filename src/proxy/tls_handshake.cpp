@@ -117,7 +117,9 @@ int TlsHandshake::step() {
   // A resumed session never comes past this state, of either side and version.
   if (mbed::handshake_state(&ssl_) == MBEDTLS_SSL_SERVER_CERTIFICATE) full_ = true;
   shared_.exported.place = &keys_;
+  shared_.session_ids.set_name(name_);
   const int rc = mbedtls_ssl_handshake_step(&ssl_);
+  shared_.session_ids.set_name({});
   shared_.exported.place = nullptr;
   return rc;
 }
