@@ -10,6 +10,9 @@
 #include <utility>
 
 #include "core/clock.h"
+#include "core/crypto.h"
+#include "core/text.h"
+#include "proxy/arrival.h"
 #include "proxy/dns_listener.h"
 #include "proxy/name_service.h"
 #include "proxy/name_table.h"
@@ -77,11 +80,13 @@ struct Proxy::Impl {
     Accepting(Impl& impl, Listener listener)
         : ipv6(listener.ipv6),
           redirected(listener.redirected),
+          proxy_v2(listener.proxy_v2),
           forward(listener.kind == Listener::Kind::forward ? impl.entrance_of(listener) : nullptr),
           fd(std::move(listener.fd)),
           watch(impl.loop, fd.get(), [this, &impl](Ready) { impl.accept_some(*this); }) {}
     bool ipv6;
     bool redirected;
+    bool proxy_v2;
     const ForwardEntrance* forward;
     Fd fd;
     Watch watch;
@@ -106,7 +111,7 @@ struct Proxy::Impl {
 
   void accept_some(Accepting& from) {
     for (int i = 0; i < most_in_a_turn; i++) {
-      if (sessions.size() >= settings.limits.connections) return update_wants();
+      if (connections() >= settings.limits.connections) return update_wants();
       Fd fd(accept4(from.fd.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
       if (!fd) {
         if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
@@ -123,15 +128,47 @@ struct Proxy::Impl {
   void serve(Fd fd, const Accepting& from) {
     const int on = 1;
     setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    const SocketAddress wanted =
-        from.forward != nullptr ? SocketAddress() : wanted_address(fd.get(), from.redirected);
+    if (from.proxy_v2) return await_header(std::move(fd));
+    Wanted wanted;
+    if (from.forward == nullptr) wanted.address = wanted_address(fd.get(), from.redirected);
+    begin(std::move(fd), wanted, from.forward);
+  }
+
+  void begin(Fd fd, const Wanted& wanted, const ForwardEntrance* forward) {
     const auto place = sessions.emplace(sessions.end());
     const auto over = [this, place] {
       sessions.erase(place);
       update_wants();
     };
-    *place = std::make_unique<Session>(world, std::move(fd), wanted, over, from.forward);
+    *place = std::make_unique<Session>(world, std::move(fd), wanted, over, forward);
   }
+
+  void await_header(Fd fd) {
+    const auto place = arrivals.emplace(arrivals.end());
+    const auto done = [this, place](Fd connection, const Result<ProxyV2Header>& header) {
+      arrivals.erase(place);
+      if (!header) {
+        tell_of(header.error());
+      } else if (!header->local) {  // one who only looks whether somebody is there wants no more
+        begin(std::move(connection), {header->destination, header->authority}, nullptr);
+      }
+      update_wants();
+    };
+    *place = std::make_unique<Arrival>(loop, std::move(fd), settings.limits.first_bytes, done);
+  }
+
+  void tell_of(const Error& error) {
+    Exchange exchange;
+    exchange.request_id = hex(random_bytes(8));
+    exchange.start_ns = world.clock.wall_ns();
+    exchange.scheme = "tcp";
+    exchange.refused = true;
+    exchange.reason = error.message;
+    exchange.end_ns = 0;
+    world.observer.on_exchange(exchange);
+  }
+
+  [[nodiscard]] size_t connections() const { return sessions.size() + arrivals.size(); }
 
   const ForwardEntrance* entrance_of(Listener& listener) {
     entrances.push_back({std::move(listener.name), listener.authenticate ? &gate : nullptr});
@@ -139,7 +176,7 @@ struct Proxy::Impl {
   }
 
   void update_wants() {
-    const bool room = sessions.size() < settings.limits.connections && !retry.running();
+    const bool room = connections() < settings.limits.connections && !retry.running();
     for (const auto& accepting : listeners) accepting->watch.want(room, false);
   }
 
@@ -157,6 +194,7 @@ struct Proxy::Impl {
   World world;
   std::list<ForwardEntrance> entrances;  // of listeners that may have ended
   std::list<std::unique_ptr<Session>> sessions;
+  std::list<std::unique_ptr<Arrival>> arrivals;
   std::list<std::unique_ptr<Accepting>> listeners;
   std::list<std::unique_ptr<DnsListener>> dns;
   Timer retry;
@@ -202,7 +240,7 @@ void Proxy::stop_listening() {
 }
 
 size_t Proxy::connections() const {
-  return impl_->sessions.size();
+  return impl_->connections();
 }
 
 }  // namespace moat::proxy

@@ -27,7 +27,7 @@ std::vector<std::string> only(const std::string& protocol) {
 
 }  // namespace
 
-Session::Session(World& world, Fd fd, const SocketAddress& wanted, std::function<void()> over,
+Session::Session(World& world, Fd fd, const Wanted& wanted, std::function<void()> over,
                  const ForwardEntrance* forward)
     : world_(world),
       over_(std::move(over)),
@@ -35,7 +35,8 @@ Session::Session(World& world, Fd fd, const SocketAddress& wanted, std::function
       start_ns_(world.clock.wall_ns()),
       start_mono_ns_(world.clock.monotonic_ns()),
       deadline_(world.loop, [this] { on_limit(); }) {
-  anchor_.wanted = wanted.text();
+  const SocketAddress& address = wanted.address;
+  anchor_.wanted = address.text();
   anchor_.scheme = "tcp";
   transport_ = std::make_unique<Transport>(
       world.loop, std::move(fd), static_cast<Transport::Handler&>(*this),
@@ -47,14 +48,19 @@ Session::Session(World& world, Fd fd, const SocketAddress& wanted, std::function
     deadline_.set(world.settings.limits.first_bytes);
     return;
   }
-  const NameTable::Found found = world.names.find(wanted);
-  if (found.kind == NameTable::Kind::unknown) {
-    anchor_.host = wanted.ip();
-    anchor_.port = wanted.port();
-    give_up(wanted.ip() + " stands for no name that was asked for", true);
+  const NameTable::Found found = world.names.find(address);
+  const bool known = found.kind == NameTable::Kind::known;
+  if (found.kind == NameTable::Kind::unknown ||
+      (known && !wanted.name.empty() && wanted.name != found.name)) {
+    anchor_.host = address.ip();
+    anchor_.port = address.port();
+    give_up(address.ip() + " stands for " +
+                (known ? found.name + ", not for " + wanted.name : "no name that was asked for"),
+            true);
     return;
   }
-  aim(found.kind == NameTable::Kind::known ? found.name : wanted.ip(), wanted.port());
+  const std::string& name = known ? found.name : wanted.name;
+  aim(name.empty() ? address.ip() : name, address.port());
   await_first_bytes();
 }
 

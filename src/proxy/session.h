@@ -26,13 +26,19 @@ struct ForwardEntrance {
   ClientGate* gate = nullptr;  // who may come in; null: whoever can connect
 };
 
+// What the program connected to.
+struct Wanted {
+  SocketAddress address;
+  std::string name;  // that it meant by it, where whoever accepted the connection knows; or ""
+};
+
 class Session final : private Transport::Handler,
                       private AgentConnection::Owner,
                       private TcpTunnel::Owner {
  public:
-  // `wanted`: the address that the program connected to. `over` is called once, from the loop,
-  // and destroys the session. `forward`: it came to a proxy by name, and `wanted` is nothing.
-  Session(World& world, Fd fd, const SocketAddress& wanted, std::function<void()> over,
+  // `over` is called once, from the loop, and destroys the session. `forward`: it came to a proxy
+  // by name, and `wanted` is nothing.
+  Session(World& world, Fd fd, const Wanted& wanted, std::function<void()> over,
           const ForwardEntrance* forward = nullptr);
   ~Session() override;
   Session(const Session&) = delete;

@@ -33,7 +33,7 @@ struct ForwardTest : Wall {
     auto pair = test::need(make_socket_pair(SOCK_STREAM));
     const auto place = sessions.emplace(sessions.end());
     *place = std::make_unique<Session>(
-        the_world(), std::move(pair.first), SocketAddress(),
+        the_world(), std::move(pair.first), Wanted(),
         [this, place] {
           sessions.erase(place);
           over++;

@@ -199,6 +199,57 @@ void idle_questioners_give_way_to_new_ones(ProxyTest& t) {
   assert_false(t.agents.back()->gone());
 }
 
+// Of a relay that has accepted a connection to 192.0.2.1:80.
+std::string relayed(const std::string& tlvs) {
+  std::string header("\r\n\r\n\0\r\nQUIT\n\x21\x11\0\0\x0a\0\0\1\xc0\0\2\1\x10\0\0\x50", 28);
+  header[15] = static_cast<char>(12 + tlvs.size());
+  return header + tlvs;
+}
+
+void start_for_a_relay(ProxyTest& t) {
+  t.proxy = test::need(Proxy::create(t.loop, std::move(t.settings), t.recorder));
+  Listener listener;
+  listener.fd = test::listen_on_loopback(&t.port);
+  listener.proxy_v2 = true;
+  t.proxy->listen(std::move(listener));
+}
+
+void a_relay_says_what_was_wanted(ProxyTest& t) {
+  start_for_a_relay(t);
+  Peer& agent = t.connect(t.port);
+  agent.say(relayed(std::string("\x02\0\x0f", 3) + "api.example.com") +
+            "GET / HTTP/1.1\r\nHost: api.example.com\r\n\r\n");
+  assert_true(t.until([&] { return agent.has("\r\n\r\nok"); }));
+  assert_true(t.until([&] { return t.recorder.exchanges.size() == 1; }));
+  assert_string_equal(t.recorder.exchanges[0].wanted.c_str(), "192.0.2.1:80");
+  assert_string_equal(t.recorder.exchanges[0].host.c_str(), "api.example.com");
+  Peer& address = t.connect(t.port);
+  address.say(relayed("") + "GET / HTTP/1.1\r\nHost: 192.0.2.1\r\n\r\n");
+  assert_true(t.until([&] { return address.has("\r\n\r\nok"); }));
+}
+
+void without_its_header_nothing_is_served_to_a_relay(ProxyTest& t) {
+  t.settings.limits.first_bytes = Milliseconds(50);
+  t.settings.limits.connections = 2;
+  start_for_a_relay(t);
+  for (const std::string& bytes : {through, relayed("x"), std::string("\r\n"), std::string()}) {
+    const size_t before = t.recorder.exchanges.size();
+    Peer& agent = t.connect(t.port);
+    agent.say(bytes);
+    assert_true(t.until([&] { return agent.gone(); }));
+    assert_int_equal(t.recorder.exchanges.size(), before + 1);
+    assert_true(t.recorder.exchanges.back().refused);
+    assert_true(t.recorder.exchanges.back().reason.find("PROXY") != std::string::npos);
+  }
+  assert_int_equal(t.origin.accepted, 0);
+  assert_int_equal(t.proxy->connections(), 0);
+  // Who only looks whether somebody is there is no event.
+  Peer& health = t.connect(t.port);
+  health.say(std::string("\r\n\r\n\0\r\nQUIT\n\x20\0\0\0", 16));
+  assert_true(t.until([&] { return health.gone(); }));
+  assert_int_equal(t.recorder.exchanges.size(), 4);
+}
+
 std::string refusal_of(ProxyTest& t, const char* tcp, const char* passthrough) {
   Settings settings;
   settings.injections.push_back(
@@ -241,6 +292,8 @@ int main() {
       MOAT_TEST(ProxyTest, its_end_cuts_every_connection_and_tells),
       MOAT_TEST(ProxyTest, questions_are_answered_over_udp_and_tcp),
       MOAT_TEST(ProxyTest, idle_questioners_give_way_to_new_ones),
+      MOAT_TEST(ProxyTest, a_relay_says_what_was_wanted),
+      MOAT_TEST(ProxyTest, without_its_header_nothing_is_served_to_a_relay),
       MOAT_TEST(ProxyTest, what_a_credential_is_put_on_is_never_hidden),
   };
   return cmocka_run_group_tests_name("proxy/proxy", tests, nullptr, nullptr);

@@ -376,6 +376,28 @@ void an_address_is_reached_by_tcp_only_under_a_rule_for_it(Wall& t) {
   assert_true(t.until_has(named, "*1\r\n"));
 }
 
+void a_name_that_came_with_the_connection_counts(Wall& t) {
+  const SocketAddress elsewhere = *SocketAddress::from_ip("192.0.2.1", 80);
+  Peer& agent = t.connect(elsewhere, "api.example.com");
+  agent.say(get("api.example.com"));
+  assert_true(t.until_has(agent, "\r\n\r\nok"));
+  assert_string_equal(t.told().host.c_str(), "api.example.com");
+  assert_string_equal(t.told().wanted.c_str(), "192.0.2.1:80");
+  // It is a name like one that was resolved: requests cannot mean another.
+  Peer& other = t.connect(elsewhere, "api.example.com");
+  other.say(get("evil.example.org"));
+  assert_true(t.until_has(other, "421 Misdirected Request"));
+  const SocketAddress ours = t.address_of("api.example.com", 80);
+  Peer& same = t.connect(ours, "api.example.com");
+  same.say(get("api.example.com"));
+  assert_true(t.until_has(same, "\r\n\r\nok"));
+  for (const SocketAddress& address : {ours, *SocketAddress::from_ip("198.18.77.77", 80)}) {
+    Peer& lie = t.connect(address, "evil.example.org");
+    assert_true(t.until([&] { return lie.gone(); }));
+    assert_true(t.told().refused);
+  }
+}
+
 void tls_where_a_rule_says_tcp_is_looked_into(Wall& t) {
   allow_tcp(t, "api.example.com:8443");
   t.inject("api.example.com", "real-secret-0123456789");
@@ -718,6 +740,7 @@ int main() {
       MOAT_TEST(Wall, tcp_beyond_a_connect_is_carried_too),
       MOAT_TEST(Wall, the_proxy_itself_is_not_reached_by_tcp),
       MOAT_TEST(Wall, an_address_is_reached_by_tcp_only_under_a_rule_for_it),
+      MOAT_TEST(Wall, a_name_that_came_with_the_connection_counts),
       MOAT_TEST(Wall, tls_where_a_rule_says_tcp_is_looked_into),
       MOAT_TEST(Wall, a_hello_in_pieces_is_looked_into_all_the_same),
       MOAT_TEST(Wall, what_is_no_http_within_tls_is_carried_in_tls),

@@ -235,17 +235,18 @@ struct Wall {
     return SocketAddress::from(reinterpret_cast<const sockaddr*>(&in), sizeof in);
   }
   // A program in the sandbox connects to this address: its end.
-  Fd open(const SocketAddress& wanted) {
+  Fd open(const SocketAddress& address, const std::string& name = "") {
     auto pair = need(make_socket_pair(SOCK_STREAM));
     const auto place = sessions.emplace(sessions.end());
-    *place = std::make_unique<Session>(the_world(), std::move(pair.first), wanted, [this, place] {
-      sessions.erase(place);
-      over++;
-    });
+    *place = std::make_unique<Session>(the_world(), std::move(pair.first), Wanted{address, name},
+                                       [this, place] {
+                                         sessions.erase(place);
+                                         over++;
+                                       });
     return std::move(pair.second);
   }
-  Peer& connect(const SocketAddress& wanted) {
-    agents.push_back(std::make_unique<Peer>(loop, open(wanted)));
+  Peer& connect(const SocketAddress& address, const std::string& name = "") {
+    agents.push_back(std::make_unique<Peer>(loop, open(address, name)));
     return *agents.back();
   }
   Peer& connect(const char* name, uint16_t port) { return connect(address_of(name, port)); }
