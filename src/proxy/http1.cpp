@@ -148,6 +148,10 @@ Result<void> Http1Reader::take_response(std::string_view lines) {
   const int status = head->status;
   const bool interim = status / 100 == 1 && status != 101;
   const bool switches = status == 101 || (connect_request_ && status / 100 == 2);
+  interim_ = interim ? interim_ + 1 : 0;
+  if (interim_ > limits_.interim_responses)
+    return error(Errc::invalid, "there are more than %d interim responses",
+                 limits_.interim_responses);
   if (auto ok = begin_body(*length); !ok) return ok;
   if (switches) state_ = State::switched;
   const State before = state_;

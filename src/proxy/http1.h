@@ -3,8 +3,9 @@
 // What two parsers could read differently is an error: bare CR or LF, obs-fold, white space before
 // a colon, NUL and other control bytes, more than one Host, more than one Content-Length or one
 // that is not a plain number, Content-Length beside Transfer-Encoding, a Transfer-Encoding that is
-// not exactly "chunked" once, chunk sizes that are not plain hex or overflow, chunk extensions past
-// the limit, trailers that are framing.
+// not exactly "chunked" once, either name with underscores, either header where no body can be,
+// chunk sizes that are not plain hex or overflow, chunk extensions past the limit, trailers that
+// are framing, known methods in another case, expectations other than "100-continue".
 #pragma once
 
 #include <cstdint>
@@ -23,6 +24,7 @@ struct Http1Limits {
   size_t target_bytes = 16 * 1024;
   size_t chunk_line_bytes = 256;  // chunk size with its extensions
   size_t trailer_bytes = 8 * 1024;
+  int interim_responses = 1000;  // 1xx before one response
 };
 
 // Told as bytes are fed. Views are valid during the call only. Each message is a head, pieces of
@@ -101,6 +103,7 @@ class Http1Reader {
   bool stopped_ = false;      // nothing is consumed
   bool stop_at_end_ = false;  // of the message that is being read
   bool skipped_line_ = false;
+  int interim_ = 0;  // since the last response
   bool head_request_ = false;
   bool connect_request_ = false;
 };

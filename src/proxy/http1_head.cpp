@@ -28,6 +28,27 @@ constexpr std::array<std::string_view, 13> never_trailers = {
     "proxy-authorization",
 };
 
+// Where only the case is wrong, some take it for the method and others do not; and HEAD decides
+// where the answer ends.
+constexpr std::array<std::string_view, 9> known_methods = {
+    "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH",
+};
+
+bool is_known_in_another_case(std::string_view method) {
+  return std::any_of(known_methods.begin(), known_methods.end(), [method](std::string_view known) {
+    return equals_ignoring_case(method, known) && method != known;
+  });
+}
+
+// Gateways that make variables of headers take '_' for '-'.
+bool is_framing_with_underscores(std::string_view name) {
+  if (name.find('_') == std::string_view::npos) return false;
+  std::string dashed(name);
+  std::replace(dashed.begin(), dashed.end(), '_', '-');
+  return equals_ignoring_case(dashed, "Content-Length") ||
+         equals_ignoring_case(dashed, "Transfer-Encoding");
+}
+
 bool is_digit(char c) {
   return c >= '0' && c <= '9';
 }
@@ -73,6 +94,8 @@ Result<Header> parse_field(std::string_view line) {
   if (!name.empty() && (name.back() == ' ' || name.back() == '\t'))
     return invalid("a header has white space before its colon", line);
   if (!is_token(name)) return invalid("a header's name is no token", line);
+  if (is_framing_with_underscores(name))
+    return invalid("a header's name is a framing header's but for an underscore", line);
   const std::string_view value = trim_blanks(line.substr(colon + 1));
   if (!is_field_text(value)) return invalid("a header's value holds a control character", line);
   return Header{std::string(name), std::string(value)};
@@ -153,6 +176,7 @@ Result<void> read_request_line(RequestHead& head, std::string_view line,
     return invalid("this is no request line", line);
   head.method = line.substr(0, first);
   if (!is_token(head.method)) return invalid("the method is no token", line);
+  if (is_known_in_another_case(head.method)) return invalid("methods are upper case", line);
   const auto minor = parse_version(line.substr(second + 1));
   if (!minor) return minor.error();
   head.minor = *minor;
@@ -186,6 +210,17 @@ Result<void> read_host(RequestHead& head) {
   }
   head.host_index = static_cast<size_t>(host - head.headers.begin());
   head.headers.erase(host);
+  return {};
+}
+
+// An expectation that one party sees and another does not decides whether a body follows.
+Result<void> check_expect(const Headers& headers) {
+  const Header* expect = find(headers, "Expect");
+  if (expect == nullptr) return {};
+  if (!equals_ignoring_case(expect->value, "100-continue"))
+    return invalid("the Expect header is not exactly '100-continue'", expect->value);
+  if (count(headers, "Expect") > 1)
+    return error(Errc::invalid, "the request has more than one Expect header");
   return {};
 }
 
@@ -239,6 +274,7 @@ Result<RequestHead> parse_request_head(std::string_view text, const Http1Limits&
   if (!headers) return headers.error();
   head.headers = std::move(*headers);
   if (auto ok = read_host(head); !ok) return ok.error();
+  if (auto ok = check_expect(head.headers); !ok) return ok.error();
   return head;
 }
 
@@ -283,6 +319,10 @@ Result<BodyLength> request_length(const RequestHead& head) {
 Result<BodyLength> response_length(const ResponseHead& head, bool to_head, bool to_connect) {
   auto length = framing(head.headers, head.minor);
   if (!length) return length;
+  // RFC 9112 6.1, 6.3: there is no body, and who says there is means another message by it.
+  const bool never = head.status / 100 == 1 || head.status == 204;
+  if (never && (length->kind == BodyLength::Kind::chunked || length->bytes > 0))
+    return error(Errc::invalid, "a response with status %d has a body", head.status);
   const bool success = head.status / 100 == 2;
   if (to_head || head.status / 100 == 1 || head.status == 204 || head.status == 304 ||
       (to_connect && success))

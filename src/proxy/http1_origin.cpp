@@ -22,6 +22,7 @@ void Http1Origin::start(OriginSide::Handler& handler, const RequestHead& head, B
   chunked_ = length.kind == BodyLength::Kind::chunked;
   request_done_ = response_done_ = answered_ = keep_alive_ = false;
   trailers_.clear();
+  reader_.release();
   reader_.expect_response_to(head.method);
   std::string text;
   if (chunked_) {
@@ -61,6 +62,7 @@ void Http1Origin::become_tunnel() {
 
 void Http1Origin::stop() {
   handler_ = nullptr;
+  stopped_ = true;
   if (!transport().closed()) transport().pause_reading();
 }
 
@@ -76,7 +78,7 @@ void Http1Origin::resume() {
 
 bool Http1Origin::reusable() const {
   const Transport& transport = link_->transport();
-  return request_done_ && response_done_ && keep_alive_ && !tunnel_ && !ended_ &&
+  return request_done_ && response_done_ && keep_alive_ && !stopped_ && !tunnel_ && !ended_ &&
          !transport.closed() && transport.input().empty() && reader_.between_messages();
 }
 
@@ -182,6 +184,7 @@ Result<void> Http1Origin::on_trailers(Headers trailers) {
 
 Result<void> Http1Origin::on_message_end() {
   response_done_ = true;
+  reader_.hold();  // what comes behind it was not asked for, and is no answer to what will be
   if (handler_ != nullptr) handler_->on_response_end(std::exchange(trailers_, {}));
   return {};
 }

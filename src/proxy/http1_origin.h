@@ -63,6 +63,7 @@ class Http1Origin final : public OriginSide, private Transport::Handler, private
   bool answered_ = false;
   bool keep_alive_ = false;  // the origin's word on it
   bool tunnel_ = false;
+  bool stopped_ = false;
   bool ended_ = false;  // the origin's direction
   bool clean_ = false;  // and in good order
 };
