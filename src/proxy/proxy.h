@@ -64,12 +64,12 @@ struct Listener {
   Kind kind = Kind::tcp;
   bool ipv6 = false;
   bool redirected = true;  // the wanted address is SO_ORIGINAL_DST; else getsockname()
-  // Each connection begins with a PROXY protocol header, which says what address is wanted, and
-  // under what name: for a relay that stands between, and is believed. Kind::tcp only.
-  bool proxy_v2 = false;
   Fd fd;
   std::string name;           // of a forward listener, for the record: "127.0.0.1:8080"
   bool authenticate = false;  // its clients are those of Settings::clients
+  // Each connection begins with a PROXY protocol header, which says what address is wanted, and
+  // under what name: for a relay that stands between, and is believed. Kind::tcp only.
+  bool proxy_v2 = false;
 };
 
 class Proxy {
