@@ -10,6 +10,14 @@ namespace {
 
 constexpr std::string_view plain_alphabet =
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+// What each character stands for, or -1.
+constexpr auto plain_values = [] {
+  std::array<signed char, 256> values{};
+  values.fill(-1);
+  for (size_t i = 0; i < plain_alphabet.size(); ++i)
+    values[static_cast<unsigned char>(plain_alphabet[i])] = static_cast<signed char>(i);
+  return values;
+}();
 constexpr std::string_view url_alphabet =
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
@@ -152,9 +160,8 @@ Result<std::string> from_base64(std::string_view text) {
   uint32_t group = 0;
   for (size_t i = 0; i < text.size(); ++i) {
     const bool is_padding = i >= text.size() - padding;
-    const size_t value = is_padding ? 0 : plain_alphabet.find(text[i]);
-    if (value == std::string_view::npos)
-      return error(Errc::invalid, "not base64 at character %zu", i + 1);
+    const int value = is_padding ? 0 : plain_values[byte_at(text, i)];
+    if (value < 0) return error(Errc::invalid, "not base64 at character %zu", i + 1);
     group = group << 6 | static_cast<uint32_t>(value);
     if (i % 4 != 3) continue;
     for (const int shift : {16, 8, 0}) out += static_cast<char>(group >> shift & 0xff);
