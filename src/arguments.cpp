@@ -32,7 +32,8 @@ std::string see_help(const Command& command) {
 Error unknown_option(const Command& command, std::string_view word) {
   std::vector<std::string_view> names = {help_option.name};
   for (const Option& option : command.options) names.emplace_back(option.name);
-  const std::string shown = printable(word);
+  // Not its value, which may be a password.
+  const std::string shown = printable(word.substr(0, word.find('=')));
   std::string_view name = word.substr(0, word.find('='));
   while (!name.empty() && name[0] == '-') name.remove_prefix(1);
   if (const auto near = nearest(name, names))

@@ -15,6 +15,7 @@
 #include "core/fd.h"
 #include "core/text.h"
 #include "paths.h"
+#include "user_config.h"
 
 namespace moat {
 namespace {
@@ -231,6 +232,32 @@ Result<void> check_upstream_ca(const ConfigDraft& draft) {
   return {};
 }
 
+// Who speaks first wins: the flag, agent.yaml, config.yaml, the environment.
+Result<void> choose_proxy(const Arguments& arguments, ConfigDraft& draft, bool by_environment) {
+  const ReadVariable read = [](const char* name) -> const char* { return getenv(name); };
+  draft.config.no_proxy = no_proxy_of_environment(read);
+  std::optional<ProxyVoice> voice = draft.upstream_proxy;
+  if (const auto flag = arguments.value("upstream-proxy")) {
+    auto parsed = parse_proxy_voice(*flag, "--upstream-proxy");
+    if (!parsed) return parsed.error().in("--upstream-proxy");
+    voice = std::move(*parsed);
+  }
+  if (!voice) {
+    const auto home = home_path();
+    if (!home) return home.error();
+    auto set = user_proxy(*home);
+    if (!set) return set.error();
+    voice = std::move(*set);
+  }
+  if (!voice && by_environment) {
+    auto set = proxy_of_environment(read);
+    if (!set) return set.error();
+    voice = std::move(*set);
+  }
+  draft.config.upstream_proxy = voice.value_or(nullptr);
+  return {};
+}
+
 Result<ConfigDraft> read_policy_file(const std::string& name, const std::string& here) {
   auto text = read_file(name, max_file);
   if (!text) return text.error().in("--policy");
@@ -250,6 +277,8 @@ Result<Config> load_proxy_config(const Arguments& arguments) {
   if (auto laid = lay_names(arguments, draft->config); !laid) return laid.error();
   if (auto laid = lay_network(arguments, *draft, *here); !laid) return laid.error();
   if (auto checked = check_upstream_ca(*draft); !checked) return checked.error();
+  // The environment's may well be this very proxy, for the programs beside it.
+  if (auto chosen = choose_proxy(arguments, *draft, false); !chosen) return chosen.error();
   return std::move(draft->config);
 }
 
@@ -267,6 +296,7 @@ Result<Config> load_config(const Arguments& arguments) {
   const bool trusted = arguments.has("trust-config");
   if (auto done = resolve_mounts(*draft, *protected_paths, trusted); !done) return done.error();
   if (auto checked = check_upstream_ca(*draft); !checked) return checked.error();
+  if (auto chosen = choose_proxy(arguments, *draft, true); !chosen) return chosen.error();
   return std::move(draft->config);
 }
 

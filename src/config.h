@@ -11,6 +11,7 @@
 
 #include "core/result.h"
 #include "proxy/policy.h"
+#include "proxy_choice.h"
 #include "runtime/engine.h"
 
 namespace moat {
@@ -53,6 +54,8 @@ struct Config {
   proxy::Policy policy;
   std::map<std::string, std::string> connect_to;
   std::vector<std::string> upstream_ca;  // absolute paths
+  ProxyVoice upstream_proxy;             // null: directly
+  std::string no_proxy;                  // of the environment
   bool detach = false;
   bool interactive = false;
 };

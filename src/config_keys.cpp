@@ -246,6 +246,17 @@ Result<void> read_upstream_ca(ConfigReader& reader, const Yaml& value) {
   return {};
 }
 
+Result<void> read_upstream_proxy(ConfigReader& reader, const Yaml& value) {
+  const auto text = reader.string(value, "network.upstream_proxy");
+  if (!text) return text.error();
+  auto voice = parse_proxy_voice(*text, reader.where(value));
+  if (!voice) return reader.at(value, "network.upstream_proxy: " + voice.error().message);
+  reader.draft().upstream_proxy = std::move(*voice);
+  reader.draft().trust.push_back(
+      {"network.upstream_proxy decides who carries all connections", reader.where(value)});
+  return {};
+}
+
 Result<void> read_workspace_read_only(ConfigReader& reader, const Yaml& value) {
   const auto on = reader.boolean(value, "workspace.read_only");
   if (!on) return on.error();
@@ -350,6 +361,9 @@ const std::vector<ConfigKey> table = {
     {"network.upstream_ca", "string or list", "",
      "Files with roots of trust besides the system's, in PEM, relative to the workspace; wants "
      "--trust-config", read_upstream_ca},
+    {"network.upstream_proxy", "string", "of the environment",
+     "http://[USER:PASSWORD@]HOST:PORT of a proxy that all connections go through, or off; wants "
+     "--trust-config", read_upstream_proxy},
     {"workspace", "map", "",
      "How the workspace is seen in the sandbox, at /workspace", nullptr},
     {"workspace.read_only", "true | false", "false",

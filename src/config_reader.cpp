@@ -1,5 +1,7 @@
 #include "config_reader.h"
 
+#include <algorithm>
+
 #include "core/connector.h"
 #include "core/text.h"
 #include "paths.h"
@@ -46,6 +48,13 @@ bool is_private_literal(const std::string& host) {
 
 std::string shown(std::string_view text) {
   constexpr size_t longest = 64;
+  if (const size_t slashes = text.find("://"); slashes != std::string_view::npos) {
+    const size_t begin = slashes + 3;
+    const size_t end = std::min(text.find_first_of(" \t\r\n\"'", begin), text.size());
+    const size_t at = text.substr(0, end).rfind('@');
+    if (at != std::string_view::npos && at >= begin && text.substr(begin, at - begin) != "***")
+      return shown(std::string(text.substr(0, begin)) + "***" + std::string(text.substr(at)));
+  }
   if (text.size() <= longest) return printable(text);
   return printable(text.substr(0, longest)) + "…";
 }
@@ -234,6 +243,7 @@ Result<Config> parse_config(const std::string& text, const std::string& name,
   auto draft = read_draft(text, name, workspace);
   if (!draft) return draft.error();
   for (const MountRequest& request : draft->mounts) draft->config.mounts.push_back(request.mount);
+  if (draft->upstream_proxy) draft->config.upstream_proxy = *draft->upstream_proxy;
   return std::move(draft->config);
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -27,8 +28,9 @@ struct MountRequest {
 struct ConfigDraft {
   Config config;  // without mounts
   std::vector<MountRequest> mounts;
-  std::vector<Located> upstream_ca;  // where each path of config.upstream_ca was written
-  std::vector<Located> trust;        // what only the user may ask for, as "KEY does so and so"
+  std::vector<Located> upstream_ca;          // where each path of config.upstream_ca was written
+  std::optional<ProxyVoice> upstream_proxy;  // as the file has it
+  std::vector<Located> trust;  // what only the user may ask for, as "KEY does so and so"
 };
 
 class ConfigReader {
@@ -57,7 +59,8 @@ class ConfigReader {
   ConfigDraft& draft_;
 };
 
-// What of foreign text an error shows: printable, cut to a length that fits a sentence.
+// What of foreign text an error shows: printable, without the user and password of a URL, cut to a
+// length that fits a sentence.
 std::string shown(std::string_view text);
 
 // Each is told by message only; the caller says where.

@@ -44,6 +44,7 @@ Result<void> ProxyRun::begin(const Home& home) {
   record_ = std::move(*record);
   Recorder& recorder = record_->recorder();
   recorder.facts(facts_);
+  keep_out_proxy(recorder, plan_.config);
   recorder.audit("run.created", created_data());
   record_grants(recorder, plan_.grants);
   std::vector<std::string> headers;

@@ -85,6 +85,7 @@ Result<void> Run::prepare(const Home& home) {
   if (!grants) return grants.error();
 
   if (auto opened = open_record(home); !opened) return opened;
+  keep_out_proxy(recorder(), config_);
   recorder().audit("run.created", created_data());
   record_grants(recorder(), *grants);
 

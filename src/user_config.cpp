@@ -11,6 +11,9 @@ namespace moat {
 
 namespace {
 
+constexpr size_t max_file = 1024 * 1024;
+const std::vector<std::string_view> top_keys = {"network", "providers"};
+
 Error wrong(const std::string& name, int line, int column, const std::string& what) {
   return Error{Errc::invalid, format("%s:%d:%d: ", name.c_str(), line, column) + what};
 }
@@ -48,7 +51,7 @@ Result<ProviderSettings> parse_provider_settings(const std::string& text, const 
                                                  std::string_view provider) {
   const auto tree = Yaml::parse(text, name);
   if (!tree) return tree.error();
-  if (auto ok = check_keys(&*tree, name, "the file", {"providers"}); !ok) return ok.error();
+  if (auto ok = check_keys(&*tree, name, "the file", top_keys); !ok) return ok.error();
   const Yaml* list = tree->find("providers");
   std::vector<std::string_view> names;
   for (const Provider& known : providers()) names.emplace_back(known.name);
@@ -63,9 +66,35 @@ Result<ProviderSettings> parse_provider_settings(const std::string& text, const 
   return ProviderSettings{std::move(*host), std::move(*client_id)};
 }
 
+Result<std::optional<ProxyVoice>> parse_user_proxy(const std::string& text,
+                                                   const std::string& name) {
+  const auto tree = Yaml::parse(text, name);
+  if (!tree) return tree.error();
+  if (auto ok = check_keys(&*tree, name, "the file", top_keys); !ok) return ok.error();
+  const Yaml* network = tree->find("network");
+  if (auto ok = check_keys(network, name, "network", {"upstream_proxy"}); !ok) return ok.error();
+  const Yaml* value = network == nullptr ? nullptr : network->find("upstream_proxy");
+  if (value == nullptr) return std::optional<ProxyVoice>();
+  const auto url = text_of(*network, name, "upstream_proxy");
+  if (!url) return url.error();
+  auto voice =
+      parse_proxy_voice(*url, format("%s:%d:%d", name.c_str(), value->line, value->column));
+  if (!voice)
+    return wrong(name, value->line, value->column, "upstream_proxy: " + voice.error().message);
+  return std::optional<ProxyVoice>(std::move(*voice));
+}
+
+Result<std::optional<ProxyVoice>> user_proxy(const std::string& root) {
+  const std::string path = root + "/config.yaml";
+  auto text = read_file(path, max_file);
+  if (!text && text.error().code == Errc::not_found) return std::optional<ProxyVoice>();
+  if (!text) return text.error();
+  return parse_user_proxy(*text, path);
+}
+
 Result<ProviderSettings> provider_settings(const Home& home, std::string_view provider) {
   const std::string path = home.root + "/config.yaml";
-  auto text = read_file(path, 1024 * 1024);
+  auto text = read_file(path, max_file);
   if (!text && text.error().code == Errc::not_found) return ProviderSettings{};
   if (!text) return text.error();
   return parse_provider_settings(*text, path, provider);

@@ -45,6 +45,8 @@ proxy::Settings wall_settings(const Config& config, const std::string& run_name,
   settings.credential_headers = credential_headers();
   settings.connect_to = config.connect_to;
   settings.upstream_ca_files = config.upstream_ca;
+  settings.upstream_proxy = config.upstream_proxy;
+  settings.no_proxy = config.no_proxy;
   return settings;
 }
 
@@ -57,7 +59,14 @@ void describe_wall(const Config& config, Json& into) {
       .set("tcp", json_of(config.policy.tcp))
       .set("passthrough", json_of(config.policy.passthrough))
       .set("connect_to", std::move(connect_to))
-      .set("upstream_ca", Json(config.upstream_ca));
+      .set("upstream_ca", Json(config.upstream_ca))
+      .set("upstream_proxy", config.upstream_proxy ? config.upstream_proxy->name() : "");
+}
+
+void keep_out_proxy(Recorder& recorder, const Config& config) {
+  if (!config.upstream_proxy) return;
+  recorder.keep_out(config.upstream_proxy->password.reveal());
+  recorder.keep_out(config.upstream_proxy->credentials.reveal());
 }
 
 void record_grants(Recorder& recorder, const std::vector<GrantUse>& grants) {

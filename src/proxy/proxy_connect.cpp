@@ -60,13 +60,15 @@ Result<void> ConnectAnswer::on_response(ResponseHead head, BodyLength /*length*/
 
 Error ConnectAnswer::refused() const {
   const std::string who = describe(proxy_);
-  if (status_ == 407 && proxy_.credentials.empty())
+  // 401 is what some say, though it is an origin's word.
+  const bool wants_password = status_ == 407 || status_ == 401;
+  if (wants_password && proxy_.credentials.empty())
     return error(Errc::refused,
-                 "%s wants a user and a password (407); name it as http://USER:PASSWORD@%s",
-                 who.c_str(), proxy_.name().c_str());
-  if (status_ == 407)
-    return error(Errc::refused, "%s does not accept the user and password that it was given (407)",
-                 who.c_str());
+                 "%s wants a user and a password (%d); name it as http://USER:PASSWORD@%s",
+                 who.c_str(), status_, proxy_.name().c_str());
+  if (wants_password)
+    return error(Errc::refused, "%s does not accept the user and password that it was given (%d)",
+                 who.c_str(), status_);
   const std::string phrase = reason_phrase(status_);
   return error(status_ == 504 ? Errc::timeout : Errc::refused, "%s does not connect to %s: %d%s",
                who.c_str(), authority_.c_str(), status_,

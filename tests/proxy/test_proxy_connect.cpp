@@ -54,6 +54,9 @@ void an_answer_is_the_same_however_it_is_cut(AnswerTest& t) {
       {"HTTP/1.1 407 Who\r\nContent-Length: 3\r\n\r\nabc", false,
        "the proxy proxy.test:3128 (here) wants a user and a password (407); name it as "
        "http://USER:PASSWORD@proxy.test:3128"},
+      {"HTTP/1.0 401 Unauthorized\r\n\r\n", false,
+       "the proxy proxy.test:3128 (here) wants a user and a password (401); name it as "
+       "http://USER:PASSWORD@proxy.test:3128"},
       {"HTTP/1.1 504 Late\r\n\r\n", false,
        "the proxy proxy.test:3128 (here) does not connect to api.test:443: 504 Gateway Timeout"},
       {"HTTP/1.1 101 Switching\r\nUpgrade: x\r\n\r\n", false,

@@ -40,6 +40,7 @@ void print_limits() {
   limit("the head of a request, from its first byte", seconds(limits.head));
   limit("looking up a name", seconds(limits.resolve));
   limit("connecting to an origin", seconds(limits.connect));
+  limit("the answer of a proxy before it", seconds(limits.connect));
   limit("a TLS handshake with an origin", seconds(limits.handshake));
   limit("an exchange in which nothing moves", seconds(limits.idle));
   limit("between requests, the program's side", seconds(limits.keep_alive));

@@ -20,6 +20,9 @@ using namespace moat;
 
 namespace {
 
+constexpr const char* proxy_variables[] = {"https_proxy", "HTTPS_PROXY", "all_proxy",
+                                           "ALL_PROXY",   "no_proxy",    "NO_PROXY"};
+
 struct FlagsTest {
   test::TempDirectory directory;
   std::string workspace = directory.at("work");
@@ -32,6 +35,18 @@ struct FlagsTest {
     directory.write("work/ca.pem", "not looked into here");
     setenv("MOAT_HOME", directory.at("home").c_str(), 1);
     unsetenv("DOCKER_HOST");
+    for (const char* name : proxy_variables) unsetenv(name);
+  }
+
+  ~FlagsTest() {
+    for (const char* name : proxy_variables) unsetenv(name);
+  }
+  // Who carries the connections: "proxy.test:1 (--upstream-proxy)", "none", or the error.
+  [[nodiscard]] std::string proxy(const std::vector<std::string>& words) const {
+    const auto config = load(words);
+    if (!config) return config.error().message;
+    const auto& chosen = config->upstream_proxy;
+    return chosen ? chosen->name() + " (" + chosen->where + ")" : "none";
   }
 
   [[nodiscard]] Result<Config> load(std::vector<std::string> words) const {
@@ -138,6 +153,68 @@ void two_configurations_are_one_too_many(FlagsTest& t) {
   check(t.load({})->file, "moat.yaml");
 }
 
+void the_nearest_voice_names_the_proxy(FlagsTest& t) {
+  check(t.proxy({}), "none");
+  setenv("ALL_PROXY", "http://all.test:1", 1);
+  check(t.proxy({}), "all.test:1 (ALL_PROXY)");
+  setenv("HTTPS_PROXY", "http://https.test:2", 1);
+  check(t.proxy({}), "https.test:2 (HTTPS_PROXY)");
+  setenv("https_proxy", "lower.test:3", 1);
+  setenv("no_proxy", ".corp.test", 1);
+  check(t.proxy({}), "lower.test:3 (https_proxy)");
+  check(t.load({})->no_proxy, ".corp.test");
+  t.directory.write("home/config.yaml", "network:\n  upstream_proxy: http://me:x@user.test:4\n");
+  check(t.proxy({}), "user.test:4 (" + t.directory.at("home/config.yaml") + ":2:19)");
+  t.directory.write(t.file, "network:\n  upstream_proxy: http://me:x@file.test:5\n");
+  check(t.proxy({"--trust-config"}), "file.test:5 (agent.yaml:2:19)");
+  check(t.proxy({"--trust-config", "--upstream-proxy", "flag.test:6"}),
+        "flag.test:6 (--upstream-proxy)");
+  check(t.proxy({"--trust-config", "--upstream-proxy", "off"}), "none");
+  t.directory.write(t.file, "network: {upstream_proxy: off}\n");
+  check(t.proxy({"--trust-config"}), "none");
+  t.directory.write(t.file, "");
+  t.directory.write("home/config.yaml", "network: {upstream_proxy: off}\n");
+  check(t.proxy({}), "none");
+  unlink(t.directory.at("home/config.yaml").c_str());
+  setenv("https_proxy", "", 1);
+  setenv("HTTPS_PROXY", "off", 1);
+  check(t.proxy({}), "none");
+}
+
+// Wherever it was written, and whatever is wrong with it.
+void the_password_of_a_proxy_is_in_no_error(FlagsTest& t) {
+  const std::string url = "https://me:hunter2@proxy.test:1";
+  const std::string why = "https:// proxies are not supported";
+  setenv("HTTPS_PROXY", url.c_str(), 1);
+  check_has(t.proxy({}), "HTTPS_PROXY: " + why);
+  std::string all = t.proxy({});
+  check_has(t.proxy({"--upstream-proxy", url}), "--upstream-proxy: " + why);
+  all += t.proxy({"--upstream-proxy", url});
+  t.directory.write("home/config.yaml", "network:\n  upstream_proxy: " + url + "\n");
+  check_has(t.proxy({}), "config.yaml:2:19: upstream_proxy: " + why);
+  all += t.proxy({});
+  t.directory.write(t.file, "network:\n  upstream_proxy: " + url + "\n");
+  check_has(t.proxy({"--trust-config"}), "agent.yaml:2:19: network.upstream_proxy: " + why);
+  all += t.proxy({"--trust-config"}) + t.proxy({});
+  for (const char* yaml :
+       {"network: %\n", "network: {upstream_prox: %}\n", "network: {policy: %}\n",
+        "network: {connect_to: {\"%\": %}}\n", "name: %\n", "%\n", "command: {a: %}\n",
+        "image: \"x %\"\n", "network: {upstream_proxy: [%]}\n"}) {
+    std::string text = yaml;
+    for (size_t at = 0; (at = text.find('%')) != std::string::npos;)
+      text.replace(at, 1, "'http://me:hunter2@proxy.test:1'");
+    t.directory.write(t.file, text);
+    const std::string refused = t.proxy({"--trust-config"});
+    assert_true(refused != "none");
+    all += refused;
+  }
+  const auto typo = Arguments::parse(*find_command("run"), {"--upstream-prxy=" + url});
+  all += typo.error().message;
+  check_has(typo.error().message, "did you mean '--upstream-proxy'");
+  if (all.find("hunter2") != std::string::npos) print_error("%s\n", all.c_str());
+  assert_true(all.find("hunter2") == std::string::npos);
+}
+
 void a_configuration_that_is_no_plain_file_is_refused(FlagsTest& t) {
   const std::string path = t.directory.at(t.file);
   t.directory.write("outside/secret", "key: of the host\n");
@@ -160,6 +237,10 @@ struct Attempt {
   const char* message;
 };
 constexpr Attempt attempts[] = {
+    {"network: {upstream_proxy: \"evil.test:3128\"}\n",
+     "agent.yaml:1:27: network.upstream_proxy decides who carries all connections"},
+    {"network: {upstream_proxy: off}\n",
+     "agent.yaml:1:27: network.upstream_proxy decides who carries all connections"},
     {"network: {upstream_ca: ca.pem}\n",
      "agent.yaml:1:24: network.upstream_ca adds roots of trust"},
     {"network: {connect_to: {\"api.github.com:443\": \"evil.example:443\"}}\n",
@@ -256,6 +337,8 @@ int main() {
       MOAT_TEST(FlagsTest, moats_own_directory_is_never_mounted),
       MOAT_TEST(FlagsTest, a_workspace_that_holds_moats_directory_is_refused),
       MOAT_TEST(FlagsTest, an_engines_socket_is_never_mounted),
+      MOAT_TEST(FlagsTest, the_nearest_voice_names_the_proxy),
+      MOAT_TEST(FlagsTest, the_password_of_a_proxy_is_in_no_error),
   };
   return cmocka_run_group_tests_name("top/config_flags", tests, nullptr, nullptr);
 }

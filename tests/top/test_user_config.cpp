@@ -52,6 +52,31 @@ void what_is_wrong_is_named_with_its_place(Nothing&) {
   }
 }
 
+void a_proxy_is_read_with_its_place(Nothing&) {
+  const auto got = parse_user_proxy(
+      "providers: {}\nnetwork:\n  upstream_proxy: http://me:pass@proxy.test:3128\n", "config.yaml");
+  assert_true(got.has_value());
+  assert_string_equal((**got)->name().c_str(), "proxy.test:3128");
+  assert_string_equal((**got)->where.c_str(), "config.yaml:3:19");
+  for (const char* text : {"", "network:\n", "network: {}\n", "providers: {}\n"}) {
+    const auto none = parse_user_proxy(text, "config.yaml");
+    assert_true(none.has_value() && !none->has_value());
+  }
+  const auto off = parse_user_proxy("network: {upstream_proxy: off}\n", "config.yaml");
+  assert_true(off.has_value() && off->has_value() && **off == nullptr);
+  const Case cases[] = {
+      {"network: {proxy: x}\n", "config.yaml:1:11: unknown key 'proxy'"},
+      {"network: {upstream_proxy: [a]}\n", "config.yaml:1:27: upstream_proxy must be a word"},
+      {"network: {upstream_proxy: ftp://me:x@a}\n",
+       "config.yaml:1:27: upstream_proxy: it is http://[USER:PASSWORD@]HOST:PORT, or 'off'"},
+  };
+  for (const Case& one : cases) {
+    const auto wrong = parse_user_proxy(one.text, "config.yaml");
+    assert_false(wrong.has_value());
+    assert_string_equal(wrong.error().message.c_str(), one.message);
+  }
+}
+
 void no_file_is_no_settings(Nothing&) {
   const auto got = provider_settings(Home{"/nonexistent/moat"}, "github");
   assert_true(got.has_value());
@@ -66,6 +91,7 @@ int main() {
       MOAT_TEST(Nothing, nothing_set_is_empty),
       MOAT_TEST(Nothing, what_is_wrong_is_named_with_its_place),
       MOAT_TEST(Nothing, no_file_is_no_settings),
+      MOAT_TEST(Nothing, a_proxy_is_read_with_its_place),
   };
   return cmocka_run_group_tests_name("top/user_config", tests, nullptr, nullptr);
 }
