@@ -14,7 +14,8 @@ Injector::Injector(std::vector<Injection> injections, std::vector<std::string> c
     // "Basic dXNlcjp0b2tlbg==": what stands after the scheme may come back by itself too.
     const std::string_view value = injection.value.reveal();
     const size_t space = value.find(' ');
-    const std::string_view bare = space == std::string_view::npos ? value : value.substr(space + 1);
+    std::string_view bare = space == std::string_view::npos ? value : value.substr(space + 1);
+    while (bare.ends_with('=')) bare.remove_suffix(1);  // who writes base64url leaves it away
     if (bare != injection.secret.reveal()) patterns_.add(bare);
     const bool known = std::any_of(credential_headers_.begin(), credential_headers_.end(),
                                    [&injection](const std::string& name) {

@@ -130,12 +130,17 @@ std::string json(std::string_view secret, JsonStyle style) {
 
 }  // namespace
 
-std::vector<std::string> encoded_forms(std::string_view secret) {
+std::vector<std::string> base64_forms(std::string_view secret) {
   std::vector<std::string> forms;
   for (size_t before = 0; before < 3; ++before) {
     forms.push_back(base64_core(secret, before));
     forms.push_back(to_base64url(forms.back()));
   }
+  return forms;
+}
+
+std::vector<std::string> encoded_forms(std::string_view secret) {
+  std::vector<std::string> forms;
   forms.push_back(hex(secret));
   forms.push_back(hex(secret));
   to_upper(forms.back());

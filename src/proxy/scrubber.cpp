@@ -29,6 +29,11 @@ void ScrubPatterns::add(std::string_view secret) {
   std::string raw(secret);
   add_form(raw);
   if (secret.size() >= shortest_encoded) {
+    escaped_.add(secret);
+    for (std::string& form : base64_forms(secret)) {
+      escaped_.add(form);
+      add_form(form);
+    }
     for (std::string& form : encoded_forms(secret)) add_form(form);
   }
   index();
@@ -76,7 +81,7 @@ size_t ScrubPatterns::longest_at(std::string_view text) const {
   return longest;
 }
 
-ScrubPatterns::Match ScrubPatterns::next(std::string_view text, size_t from, size_t until) const {
+ScrubMatch ScrubPatterns::next(std::string_view text, size_t from, size_t until) const {
   if (patterns_.empty()) return {};
   const size_t last = window_ - 1;
   while (from < until && from + last < text.size()) {
@@ -91,17 +96,36 @@ ScrubPatterns::Match ScrubPatterns::next(std::string_view text, size_t from, siz
   return {};
 }
 
+std::vector<ScrubMatch> ScrubPatterns::find(std::string_view text, size_t until) const {
+  std::vector<ScrubMatch> matches;
+  for (size_t from = 0; from < until;) {
+    const ScrubMatch match = next(text, from, until);
+    if (match.length == 0) break;
+    matches.push_back(match);
+    from = match.at + 1;
+  }
+  const size_t exact = matches.size();
+  escaped_.find(text, until, matches);
+  if (matches.size() > exact) {
+    std::sort(matches.begin(), matches.end(),
+              [](const ScrubMatch& a, const ScrubMatch& b) { return a.at < b.at; });
+  }
+  return matches;
+}
+
 size_t ScrubPatterns::open_tail(std::string_view text) const {
+  const size_t escaped = escaped_.open_tail(text);
   size_t at = text.size() - std::min(text.size(), longest_ > 0 ? longest_ - 1 : 0);
   for (; at < text.size(); ++at) {
     const std::string_view tail = text.substr(at);
     const size_t first = byte(tail.front());
     for (size_t i = first_[first]; i < first_[first + 1]; ++i) {
       const std::string_view pattern = patterns_[i].reveal();
-      if (pattern.size() > tail.size() && pattern.substr(0, tail.size()) == tail) return at;
+      if (pattern.size() > tail.size() && pattern.substr(0, tail.size()) == tail)
+        return std::min(at, escaped);
     }
   }
-  return text.size();
+  return escaped;
 }
 
 Scrubber::~Scrubber() {
@@ -143,19 +167,17 @@ std::string Scrubber::release(std::string_view text, size_t count) {
               out.begin() + static_cast<std::ptrdiff_t>(std::min(to, count)), '*');
   };
   mask(0, masked);
-  for (size_t from = 0; from < count;) {
-    const auto match = patterns_.next(text, from, count);
-    if (match.length == 0) break;
+  for (const ScrubMatch& match : patterns_.find(text, count)) {
     if (match.at >= masked) ++hits_;
     mask(match.at, match.at + match.length);
     masked = std::max(masked, match.at + match.length);
-    from = match.at + 1;
   }
   masked_ = masked > count ? masked - count : 0;
   return out;
 }
 
 std::string scrub(const ScrubPatterns& patterns, std::string_view text, size_t* hits) {
+  if (patterns.find(text, text.size()).empty()) return std::string(text);
   Scrubber scrubber(patterns);
   std::string out = scrubber.feed(text);
   out += scrubber.finish();

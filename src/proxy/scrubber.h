@@ -8,12 +8,13 @@
 #include <vector>
 
 #include "core/secret.h"
+#include "proxy/escaped_patterns.h"
 
 namespace moat::proxy {
 
 // The forms in which one secret may come back: raw, base64 in its three alignments, base64url, hex
-// in both cases, percent-encoded, JSON-escaped. Built once for each credential and shared by all
-// exchanges that carry it.
+// in both cases, percent-encoded, JSON-escaped; and the first three with any of their characters
+// escaped. Built once for each credential and shared by all exchanges that carry it.
 class ScrubPatterns {
  public:
   // Adds all forms of `secret`; one of fewer than 8 bytes is taken raw only, and of fewer than 4
@@ -22,13 +23,9 @@ class ScrubPatterns {
   [[nodiscard]] bool empty() const { return patterns_.empty(); }
   [[nodiscard]] size_t longest() const { return longest_; }
 
-  // The first place at or after `from`, and before `until`, where a pattern begins, and the length
-  // of the longest that does; {npos, 0} when there is none.
-  struct Match {
-    size_t at = std::string_view::npos;
-    size_t length = 0;
-  };
-  [[nodiscard]] Match next(std::string_view text, size_t from, size_t until) const;
+  // The places before `until` where a pattern begins, in order, with the length of the longest that
+  // does.
+  [[nodiscard]] std::vector<ScrubMatch> find(std::string_view text, size_t until) const;
   // Where the tail of `text` begins that may yet become a pattern; its size when there is none.
   [[nodiscard]] size_t open_tail(std::string_view text) const;
 
@@ -36,6 +33,7 @@ class ScrubPatterns {
   static constexpr size_t shift_count = 4096;
   void add_form(std::string& form);  // and wipes it
   void index();
+  [[nodiscard]] ScrubMatch next(std::string_view text, size_t from, size_t until) const;
   [[nodiscard]] size_t longest_at(std::string_view text) const;
 
   std::vector<Secret> patterns_;  // by their first byte
@@ -45,6 +43,7 @@ class ScrubPatterns {
   size_t window_ = 0;
   std::vector<unsigned char> shifts_;
   std::array<unsigned short, 257> first_{};  // where the patterns with this first byte begin
+  EscapedPatterns escaped_;
 };
 
 class Scrubber {

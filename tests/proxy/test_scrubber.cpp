@@ -172,6 +172,94 @@ static void random_pieces_give_what_the_whole_gives(ScrubTest&) {
   }
 }
 
+// One character as a writer may write it who escapes what it likes.
+static std::string spelled(char c, unsigned style) {
+  const auto byte = static_cast<unsigned char>(c);
+  switch (style % 12) {
+    case 0:
+      return format("%%%02x", byte);
+    case 1:
+      return format("%%%02X", byte);
+    case 2:
+      return format("%%25%02X", byte);
+    case 3:
+      return format("\\u%04x", byte);
+    case 4:
+      return format("\\\\u%04X", byte);
+    case 5:
+      return format("&#%d;", byte);
+    case 6:
+      return format("&#x%X;", byte);
+    case 7:
+      return c == '/' ? "\\/" : std::string(1, c);
+    default:
+      return std::string(1, c);
+  }
+}
+
+static void any_characters_of_a_secret_may_be_escaped(ScrubTest& t) {
+  const std::string token = "ghp_S3cr3t/T0ken-0123456789";
+  ScrubPatterns patterns;
+  patterns.add(token);
+  std::minstd_rand dice(3);
+  const std::string forms[] = {token, base64(token), base64("x" + token), base64("xx" + token),
+                               base64url("x-access:" + token)};
+  for (int round = 0; round < 2000; ++round) {
+    const std::string& form = forms[dice() % 5];
+    t.text = "a";
+    for (const char c : form) t.text += spelled(c, static_cast<unsigned>(dice() >> 8));
+    t.text += "z";
+    size_t hits = 0;
+    t.out = scrub(patterns, t.text, &hits);
+    if (hits != 1) print_error("not hidden: %s\n", t.text.c_str());
+    assert_int_equal(hits, 1);
+    assert_int_equal(t.out.size(), t.text.size());
+    // What base64 shares with its neighbours stays: two groups at each end at most.
+    const size_t stars_there = static_cast<size_t>(std::count(t.out.begin(), t.out.end(), '*'));
+    if (&form == forms) assert_int_equal(stars_there, t.text.size() - 2);
+    size_t cut_hits = 0;
+    const std::string pieces = ScrubTest::in_pieces(patterns, t.text, dice, cut_hits);
+    assert_string_equal(pieces.c_str(), t.out.c_str());
+    assert_int_equal(cut_hits, 1);
+  }
+}
+
+static void escapes_in_random_pieces_give_what_the_whole_gives(ScrubTest&) {
+  std::minstd_rand dice(17);
+  for (int round = 0; round < 500; ++round) {
+    ScrubPatterns patterns;
+    const auto word = [&](size_t size) {
+      std::string out;
+      while (out.size() < size) out += static_cast<char>('a' + dice() % 2);
+      return out;
+    };
+    patterns.add(word(8));
+    patterns.add(word(9 + dice() % 3));
+    std::string text;
+    while (text.size() < 600) {
+      text += spelled(static_cast<char>('a' + dice() % 2), static_cast<unsigned>(dice() >> 8));
+      if (dice() % 20 == 0) text += "\\%&#\\u0%2"[dice() % 9];
+    }
+    size_t whole_hits = 0;
+    const std::string whole = scrub(patterns, text, &whole_hits);
+    size_t hits = 0;
+    const std::string pieces = ScrubTest::in_pieces(patterns, text, dice, hits);
+    assert_string_equal(pieces.c_str(), whole.c_str());
+    assert_int_equal(hits, whole_hits);
+  }
+}
+
+static void ordinary_escapes_pass_at_once(ScrubTest&) {
+  ScrubPatterns patterns;
+  patterns.add("ghp_S3cr3tT0ken0123456789");
+  Scrubber scrubber(patterns);
+  for (const char* text :
+       {"{\"a\":\"b\\\"\\n\\u00e9\"}\n", "a=b%20c&d=%2F\n", "&nbsp;&amp; x &#169;\n"}) {
+    const std::string out = scrubber.feed(text);
+    assert_string_equal(out.c_str(), text);
+  }
+}
+
 static void a_secret_longer_than_the_window_is_found(ScrubTest&) {
   ScrubPatterns patterns;
   const std::string key = hex(random_bytes(2000));
@@ -211,6 +299,9 @@ int main() {
       MOAT_TEST(ScrubTest, overlapping_secrets_are_hidden_whole),
       MOAT_TEST(ScrubTest, short_secrets_are_taken_raw_or_not_at_all),
       MOAT_TEST(ScrubTest, random_pieces_give_what_the_whole_gives),
+      MOAT_TEST(ScrubTest, any_characters_of_a_secret_may_be_escaped),
+      MOAT_TEST(ScrubTest, escapes_in_random_pieces_give_what_the_whole_gives),
+      MOAT_TEST(ScrubTest, ordinary_escapes_pass_at_once),
       MOAT_TEST(ScrubTest, a_secret_longer_than_the_window_is_found),
       MOAT_TEST(ScrubTest, what_does_not_match_passes_quickly),
   };
