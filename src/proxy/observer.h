@@ -16,7 +16,7 @@ struct Exchange {
   std::string request_id;  // 16 hex digits; also in X-Moat-Request-Id of a refusal
   int64_t start_ns = 0;    // wall clock
   std::string wanted;      // the address that the program connected to, "198.18.0.5:443"
-  std::string scheme;      // "http", "https"; "tcp" or "tls" when no request was understood
+  std::string scheme;      // "http", "https"; "tcp" or "tls" where no request was seen
   std::string host;
   uint16_t port = 0;
   std::string address;  // that was connected to, or ""

@@ -19,6 +19,17 @@ bool speaks_http(const std::vector<std::string>& alpn) {
   });
 }
 
+// Where it need not be HTTP, a word and a space do not make a request: memcached's "get key" is
+// not.
+FirstBytes recognise_whole_line(std::string_view input) {
+  constexpr size_t longest = 16 * 1024;
+  const FirstBytes first = recognise(input);
+  if (first != FirstBytes::http) return first;
+  const std::string_view line = input.substr(0, input.find('\n', 2));
+  if (line.find(" HTTP/") != std::string_view::npos) return first;
+  return line.size() < input.size() || line.size() > longest ? FirstBytes::other : FirstBytes::more;
+}
+
 // A list for a handshake, of this protocol or none.
 std::vector<std::string> only(const std::string& protocol) {
   if (protocol.empty()) return {};
@@ -122,7 +133,8 @@ void Session::sniff_tcp() {
 
 void Session::sniff() {
   if (state_ == State::sniff && tunnel_) return sniff_tcp();
-  switch (recognise(transport_->input())) {
+  const std::string_view input = transport_->input();
+  switch (tunnel_ ? recognise_whole_line(input) : recognise(input)) {
     case FirstBytes::more:
       if (ended_ && tunnel_) return carry();
       if (ended_) give_up("the program closed the connection before it said what it speaks", false);
@@ -193,6 +205,7 @@ void Session::on_ready(Transport&) {
   if (tcp_.allowed && transport_->tls()->alpn().empty()) {
     deadline_.set(world_.settings.limits.first_bytes);
     open_tunnel(Carried::in_tls, tcp_, "");
+    if (state_ == State::dead) return;
   } else {
     deadline_.set(world_.settings.limits.keep_alive);
   }

@@ -469,6 +469,36 @@ void http_within_tls_without_alpn_is_served_as_such(Wall& t) {
   assert_int_equal(t.recorder.exchanges.size(), 1);
 }
 
+void words_within_tls_are_no_request(Wall& t) {
+  allow_tcp(t, "cache.example.com:11211");
+  t.origin_speaks_tls("cache.example.com");
+  t.origin.alpn = {};
+  origin_echoes(t);
+  for (const size_t cut : {size_t{0}, size_t{2}, size_t{4}, size_t{8}}) {
+    const std::string words = "get key\r\n";
+    Peer& agent = t.connect("cache.example.com", 11211);
+    agent.start_tls(test::need(TlsSession::client(t.agent_context, "cache.example.com", {}, "")));
+    assert_true(t.until([&] { return agent.ready; }));
+    agent.say(words.substr(0, cut));
+    for (int i = 0; i < 5; i++) t.loop.turn(Milliseconds(1));
+    agent.say(words.substr(cut));
+    assert_true(t.until_has(agent, "get key\r\n"));
+  }
+}
+
+void what_cannot_be_recorded_within_tls_is_not_served(Wall& t) {
+  allow_tcp(t, "api.example.com:8443");
+  t.origin_speaks_tls();
+  Peer& agent = t.connect("api.example.com", 8443);
+  agent.start_tls(test::need(TlsSession::client(t.agent_context, "api.example.com", {}, "")));
+  t.recorder.breaks_after = 0;  // the first question was for what might have been no TLS
+  agent.say(get("api.example.com:8443"));
+  assert_true(t.until([&] { return agent.gone(); }));
+  assert_true(t.recorder.broken);
+  assert_int_equal(agent.total, 0);
+  assert_true(t.origin.requests.empty());
+}
+
 void the_origin_chooses_the_protocol_within_tls(Wall& t) {
   allow_tcp(t, "db.example.com:5432");
   t.origin_speaks_tls("db.example.com");
@@ -746,6 +776,8 @@ int main() {
       MOAT_TEST(Wall, what_is_no_http_within_tls_is_carried_in_tls),
       MOAT_TEST(Wall, a_server_may_speak_first_within_tls),
       MOAT_TEST(Wall, http_within_tls_without_alpn_is_served_as_such),
+      MOAT_TEST(Wall, words_within_tls_are_no_request),
+      MOAT_TEST(Wall, what_cannot_be_recorded_within_tls_is_not_served),
       MOAT_TEST(Wall, the_origin_chooses_the_protocol_within_tls),
       MOAT_TEST(Wall, an_origin_whose_certificate_is_wrong_gets_nothing_of_it),
       MOAT_TEST(Wall, a_server_name_for_another_host_is_not_carried),

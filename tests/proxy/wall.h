@@ -93,6 +93,7 @@ struct Peer final : Transport::Handler {
 
 struct Recorder final : Observer {
   Result<void> recording() override {
+    if (breaks_after >= 0 && breaks_after-- == 0) broken = true;
     if (broken) return Error{Errc::full, "the disk is full"};
     return {};
   }
@@ -101,6 +102,7 @@ struct Recorder final : Observer {
   std::vector<Exchange> exchanges;
   std::vector<DnsQuestion> questions;
   bool broken = false;
+  int breaks_after = -1;  // so many questions, if any
 };
 
 inline Fd listen_on_loopback(uint16_t* port, int type = SOCK_STREAM) {
