@@ -107,7 +107,7 @@ double time_of(const std::function<void()>& work) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  const int rounds = argc > 1 ? atoi(argv[1]) : 200;
+  const long rounds = argc > 1 ? strtol(argv[1], nullptr, 10) : 200;
   char path[] = "/tmp/moat-bench-XXXXXX";
   const int fd = mkstemp(path);
   if (fd < 0) {
@@ -132,7 +132,7 @@ int main(int argc, char** argv) {
       {"a leaf minted", {}, {}},
   };
   int minted = 0;
-  for (int round = 0; round < 2 * rounds; ++round) {
+  for (long round = 0; round < 2 * rounds; ++round) {
     const bool held = round % 2 != 0;
     hold_acceleration(held);
     const Sides full = shake_hands(servers, clients, "");

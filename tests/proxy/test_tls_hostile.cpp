@@ -118,29 +118,31 @@ const std::string x25519("\x00\x1d", 2);
 struct HostileKey {
   const char* what;
   std::string curve;
-  std::string (*key)(std::string honest);
+  std::string (*key)(const std::string& honest);
 };
 const HostileKey hostile_keys[] = {
     {"off the curve", secp256r1,
-     [](std::string point) {
+     [](const std::string& honest) {
+       std::string point = honest;
        point.back() = static_cast<char>(point.back() ^ 1);
        return point;
      }},
     {"beyond the field", secp256r1,
-     [](std::string point) {
+     [](const std::string& honest) {
+       std::string point = honest;
        std::fill(point.begin() + 1, point.begin() + 33, '\xff');
        return point;
      }},
-    {"the point at infinity", secp256r1, [](std::string) { return std::string(1, '\0'); }},
-    {"all zeros", secp256r1, [](std::string) { return '\x04' + std::string(64, '\0'); }},
-    {"zero", x25519, [](std::string) { return std::string(32, '\0'); }},
-    {"one", x25519, [](std::string) { return '\x01' + std::string(31, '\0'); }},
+    {"the point at infinity", secp256r1, [](const std::string&) { return std::string(1, '\0'); }},
+    {"all zeros", secp256r1, [](const std::string&) { return '\x04' + std::string(64, '\0'); }},
+    {"zero", x25519, [](const std::string&) { return std::string(32, '\0'); }},
+    {"one", x25519, [](const std::string&) { return '\x01' + std::string(31, '\0'); }},
     {"of order eight", x25519,
-     [](std::string) {
+     [](const std::string&) {
        return *from_hex("e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800");
      }},
     {"less than one", x25519,
-     [](std::string) {
+     [](const std::string&) {
        return *from_hex("ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f");
      }},
 };
