@@ -179,6 +179,14 @@ void a_server_that_fails_is_told_from_one_that_is_silent(ResolverTest& t) {
                       "cannot resolve api.test: the name server refuses to answer");
 }
 
+// libevent asks by UDP, without EDNS, and nothing else.
+void an_answer_that_was_cut_is_said(ResolverTest& t) {
+  t.server.table[{"api.test", type_a}] = {v4_one};
+  t.server.cut = true;
+  assert_string_equal(t.resolve("api.test"),
+                      "cannot resolve api.test: the name server's answer is longer than 512 bytes");
+}
+
 void a_literal_is_its_own_answer(ResolverTest& t) {
   assert_string_equal(t.resolve("192.0.2.7"), "192.0.2.7:443 ");
   assert_string_equal(t.resolve("2001:db8::7"), "[2001:db8::7]:443 ");
@@ -283,6 +291,7 @@ int main() {
       MOAT_TEST(ResolverTest, a_name_without_an_address_is_said),
       MOAT_TEST(ResolverTest, a_server_that_fails_is_told_from_one_that_is_silent),
       MOAT_TEST(ResolverTest, a_name_may_have_several_lines_in_the_hosts_file),
+      MOAT_TEST(ResolverTest, an_answer_that_was_cut_is_said),
       MOAT_TEST(ResolverTest, a_literal_is_its_own_answer),
       MOAT_TEST(ResolverTest, the_hosts_file_comes_first),
       MOAT_TEST(ResolverTest, a_name_that_does_not_exist_is_said),

@@ -328,6 +328,13 @@ class Failures(Upstream):
         self.assertIn("lost.example.test", reason)
         self.assertIn("TLS", reason)
 
+    def test_a_server_that_never_shakes_hands(self):
+        server = OddServer(b"")
+        reason = self.failed(504, "https://lost.example.test/", *self.lead(server.port))
+        server.stop()
+        self.assertEqual(reason, "it took longer than 15 s to shake hands with lost.example.test "
+                         "(127.0.0.1:%d)" % server.port)
+
     def test_a_certificate_for_another_name(self):
         port, ca = self.with_tls(["one.example.test", "two.example.test"])
         reason = self.failed(502, "https://lost.example.test/", *self.lead(port), "--upstream-ca",
