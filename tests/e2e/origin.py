@@ -72,8 +72,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
             while True:
                 size = int(self.rfile.readline().split(b";")[0], 16)
                 out += self.rfile.read(size)
-                self.rfile.readline()
+                line = self.rfile.readline()
                 if size == 0:
+                    while line.strip():
+                        name, _, value = line.decode("latin-1").partition(":")
+                        self.trailers[name.strip().lower()] = value.strip()
+                        line = self.rfile.readline()
                     return bytes(out)
         return self.rfile.read(int(self.headers.get("Content-Length", "0")))
 
@@ -90,6 +94,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def serve(self):
+        self.trailers = {}
         body = self.body()
         self.origin.note({
             "tls": isinstance(self.connection, ssl.SSLSocket),
@@ -198,6 +203,41 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.wfile.flush()
             time.sleep(0.1)
         self.wfile.write(b"0\r\n\r\n")
+
+    def do_trailers(self, url, parts, body):
+        """The body back, and what came in X-Checksum behind it."""
+        self.send_response(200)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.send_header("Trailer", "X-Came")
+        self.end_headers()
+        self.wfile.write(b"%x\r\n" % len(body) + body + b"\r\n0\r\nX-Came: " +
+                         self.trailers.get("x-checksum", "nothing").encode() + b"\r\n\r\n")
+
+    def do_hints(self, url, parts, body):
+        self.wfile.write(b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\n\r\n")
+        self.wfile.flush()
+        self.answer(200, {"hinted": True})
+
+    def do_websocket(self, url, parts, body):
+        """Bytes back as they come; no frames are looked at."""
+        self.close_connection = True
+        key = self.headers.get("Sec-WebSocket-Key", "")
+        if self.headers.get("Upgrade") != "websocket" or len(base64.b64decode(key)) != 16:
+            return self.answer(400, {"message": "not a WebSocket"})
+        accept = hashlib.sha1((key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11").encode()).digest()
+        self.send_response(101)
+        self.send_header("Upgrade", "websocket")
+        self.send_header("Connection", "Upgrade")
+        self.send_header("Sec-WebSocket-Accept", base64.b64encode(accept).decode())
+        self.end_headers()
+        self.wfile.flush()
+        while True:
+            data = self.connection.recv(65536)
+            if not data:
+                break
+            self.connection.sendall(data)
+        if isinstance(self.connection, ssl.SSLSocket):
+            self.connection.unwrap()
 
     def do_slow(self, url, parts, body):
         time.sleep(float(parts[1]))

@@ -32,7 +32,7 @@ skip() {
 	if [ -n "${CI:-}" ]; then failed=$((failed + 1)); fi
 }
 
-suites=${*:-clients escape secrets lifecycle errors grant proxy_command tcp upstream http_versions}
+suites=${*:-clients http2 escape secrets lifecycle errors grant proxy_command tcp upstream http_versions}
 run_all() { # label
 	for suite in $suites; do
 		case $suite in
