@@ -213,17 +213,6 @@ Result<void> read_host(RequestHead& head) {
   return {};
 }
 
-// An expectation that one party sees and another does not decides whether a body follows.
-Result<void> check_expect(const Headers& headers) {
-  const Header* expect = find(headers, "Expect");
-  if (expect == nullptr) return {};
-  if (!equals_ignoring_case(expect->value, "100-continue"))
-    return invalid("the Expect header is not exactly '100-continue'", expect->value);
-  if (count(headers, "Expect") > 1)
-    return error(Errc::invalid, "the request has more than one Expect header");
-  return {};
-}
-
 // What the framing headers say, if anything; `none` when there are none.
 Result<BodyLength> framing(const Headers& headers, int minor) {
   const size_t encodings = count(headers, "Transfer-Encoding");
@@ -252,6 +241,25 @@ Result<BodyLength> framing(const Headers& headers, int minor) {
 }
 
 }  // namespace
+
+bool is_method(std::string_view text) {
+  return is_token(text) && !is_known_in_another_case(text);
+}
+
+bool is_field_name(std::string_view text) {
+  return is_token(text) && !is_framing_with_underscores(text);
+}
+
+// An expectation that one party sees and another does not decides whether a body follows.
+Result<void> check_expect(const Headers& headers) {
+  const Header* expect = find(headers, "Expect");
+  if (expect == nullptr) return {};
+  if (!equals_ignoring_case(expect->value, "100-continue"))
+    return invalid("the Expect header is not exactly '100-continue'", expect->value);
+  if (count(headers, "Expect") > 1)
+    return error(Errc::invalid, "the request has more than one Expect header");
+  return {};
+}
 
 bool is_field_text(std::string_view text) {
   return std::all_of(text.begin(), text.end(), [](char c) { return is_text(c); });

@@ -20,9 +20,14 @@ Result<BodyLength> request_length(const RequestHead& head);
 // `to_head`, `to_connect`: the method that the response answers.
 Result<BodyLength> response_length(const ResponseHead& head, bool to_head, bool to_connect);
 
-// What holds for a head in any version. Field values: no control character (RFC 9110 5.5). Targets:
-// neither white space nor a fragment. Trailers, by their lower-case name: nothing that frames or
-// routes a message or proves who sends it (RFC 9110 6.5.1).
+// What holds for a head in any version. Methods: tokens, and no known one in another case. Field
+// names: tokens, and no framing header's but for an underscore. Expect: "100-continue", once.
+// Values: no control character (RFC 9110 5.5). Targets: neither white space nor a fragment.
+// Trailers, by their lower-case name: nothing that frames or routes a message or proves who sends
+// it (RFC 9110 6.5.1).
+bool is_method(std::string_view text);
+bool is_field_name(std::string_view text);
+Result<void> check_expect(const Headers& headers);
 bool is_field_text(std::string_view text);
 bool is_target_text(std::string_view text);
 bool may_be_trailer(std::string_view name);

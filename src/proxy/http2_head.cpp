@@ -49,7 +49,7 @@ Result<void> check_value(const Header& field) {
 Result<void> check_field(const Header& field) {
   const bool upper = std::any_of(field.name.begin(), field.name.end(),
                                  [](char c) { return c >= 'A' && c <= 'Z'; });
-  if (upper || !is_token(field.name))
+  if (upper || !is_field_name(field.name))
     return invalid("a header's name is no token in lower case", field.name);
   if (std::find(connection_specific.begin(), connection_specific.end(), field.name) !=
       connection_specific.end())
@@ -166,8 +166,8 @@ Result<RequestHead> request_from_http2(Headers fields) {
   head.major = 2;
   head.minor = 0;
   head.headers = std::move(*headers);
-  if (!method.value || !is_token(*method.value))
-    return error(Errc::invalid, "the request has no :method that is a token");
+  if (!method.value || !is_method(*method.value))
+    return error(Errc::invalid, "the request has no :method in upper case that is a token");
   head.method = std::move(*method.value);
   head.authority = std::move(authority.value).value_or("");
   if (head.method == "CONNECT" && !protocol.value) {
@@ -180,6 +180,7 @@ Result<RequestHead> request_from_http2(Headers fields) {
     return invalid("the :scheme is neither http nor https", head.scheme);
   head.path = std::move(path.value).value_or("");
   if (auto ok = settle_authority(head); !ok) return ok.error();
+  if (auto ok = check_expect(head.headers); !ok) return ok.error();
   join_cookies(head.headers);
   if (protocol.value) {
     if (auto ok = become_upgrade(head, *protocol.value); !ok) return ok.error();

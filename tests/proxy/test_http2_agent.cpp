@@ -126,7 +126,7 @@ void our_preface_does_not_wait_for_the_agents(Http2Wall& t) {
 
 void many_exchanges_go_side_by_side(Http2Wall& t) {
   t.speak();
-  t.origin.script = [&t](Peer& peer) {
+  t.origin.script = [](Peer& peer) {
     while (peer.has("\r\n\r\n")) {
       const size_t start = peer.received.find(' ') + 1;
       const std::string path = peer.received.substr(start, peer.received.find(' ', start) - start);
