@@ -182,7 +182,7 @@ Decision decide_passthrough(const Policy& policy, std::string_view host, uint16_
   if (names_requests(policy, host, port)) return decision;
   for (const HostRule& rule : policy.passthrough) {
     if (!rule_matches(rule, host, port)) continue;
-    const Decision of_host = decide_host(policy, host, port);
+    Decision of_host = decide_host(policy, host, port);
     if (!of_host.allowed) return of_host;
     allow(decision, rule.text, rule.where);
     decision.local_allowed = of_host.local_allowed;
