@@ -17,7 +17,6 @@ namespace {
 
 constexpr uint32_t no_error = 0;
 constexpr uint32_t internal_error = 2;
-constexpr uint32_t refused_stream = 7;
 constexpr uint32_t cancel = 8;
 
 void a_request_and_its_answer_change_their_words_only(Http2Wall& t) {
