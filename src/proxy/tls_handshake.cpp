@@ -175,8 +175,10 @@ Result<bool> TlsHandshake::read(std::string_view& input, Buffer& plain) {
       closed = true;
       break;
     } else if (rc == MBEDTLS_ERR_SSL_WANT_READ) {
-      // Also said after a message that brought no data, with more behind it.
-      if (input_.empty() || input_.size() == waiting) break;
+      // Also said after a message that brought no data, with more behind it; and of a ticket of
+      // TLS 1.3, which is taken when asked once more and stops all writing until then.
+      const bool at_rest = mbed::handshake_state(&ssl_) == MBEDTLS_SSL_HANDSHAKE_OVER;
+      if (input_.size() == waiting || (input_.empty() && at_rest)) break;
     } else if (mbed::is_new_ticket(rc)) {
       settle();
     } else {
