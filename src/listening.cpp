@@ -66,6 +66,15 @@ Result<void> clear_unix_path(const std::string& path) {
   return {};
 }
 
+Error cannot_listen(const std::string& name) {
+  if (errno == EADDRINUSE)
+    return error(Errc::busy,
+                 "--listen: another program listens on %s; end it, or name another port, or 0 for "
+                 "any that is free",
+                 name.c_str());
+  return errno_error("--listen: cannot listen on %s", name.c_str());
+}
+
 }  // namespace
 
 bool ListenPlace::is_private() const {
@@ -117,8 +126,6 @@ Result<Listening> Listening::open_unix(const std::string& path) {
     listening.device_ = info.st_dev;
     listening.inode_ = info.st_ino;
   }
-  if (::listen(listening.fd_.get(), backlog) != 0)
-    return errno_error("--listen: cannot listen on %s", shown(path).c_str());
   return listening;
 }
 
@@ -136,19 +143,17 @@ Result<Listening> Listening::open(const ListenPlace& place) {
   const int on = 1;
   setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
   if (listening.ipv6_) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
-  if (bind(fd, address.get(), address.size) != 0 || ::listen(fd, backlog) != 0) {
-    if (errno == EADDRINUSE)
-      return error(Errc::busy,
-                   "--listen: another program listens on %s; end it, or name another port, or 0 "
-                   "for any that is free",
-                   name.c_str());
-    return errno_error("--listen: cannot listen on %s", name.c_str());
-  }
+  if (bind(fd, address.get(), address.size) != 0) return cannot_listen(name);
   address.size = sizeof address.storage;
   if (getsockname(fd, reinterpret_cast<sockaddr*>(&address.storage), &address.size) != 0)
     return errno_error("--listen: cannot tell the port of %s", name.c_str());
   listening.name_ = address.text();
   return listening;
+}
+
+Result<void> Listening::begin() {
+  if (::listen(fd_.get(), backlog) != 0) return cannot_listen(name_);
+  return {};
 }
 
 Listening::Listening(Listening&& other) noexcept

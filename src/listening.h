@@ -22,7 +22,7 @@ struct ListenPlace {
 // A relative path begins at the current directory. Errors name --listen.
 Result<ListenPlace> parse_listen(std::string_view text);
 
-// A socket that is bound and listens. A unix socket is 0600, and leaves with its owner.
+// A place that is ours. A unix socket is 0600, and leaves with its owner.
 class Listening {
  public:
   // A unix socket that is left of a program which has ended is replaced. Errc::busy when the place
@@ -32,6 +32,8 @@ class Listening {
   Listening& operator=(Listening&&) = delete;
   ~Listening();
 
+  // From here on clients can connect. Errc::busy when somebody else was quicker.
+  Result<void> begin();
   // As people write it; of port 0, the one that was picked.
   [[nodiscard]] const std::string& name() const { return name_; }
   [[nodiscard]] bool ipv6() const { return ipv6_; }

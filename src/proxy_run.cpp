@@ -68,6 +68,7 @@ Result<void> ProxyRun::begin(const Home& home) {
   // On disk before anything is served: whoever finds this directory knows what it was.
   if (auto kept = recorder.commit(); !kept) return kept;
   for (auto& listening : plan_.listeners) {
+    if (auto begun = listening.begin(); !begun) return begun;
     proxy::Listener listener;
     listener.kind = proxy::Listener::Kind::forward;
     listener.ipv6 = listening.ipv6();

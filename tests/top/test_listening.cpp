@@ -60,14 +60,26 @@ void only_this_machine_is_private(ListeningTest&) {
 }
 
 void port_0_picks_one_and_a_taken_one_is_told(ListeningTest& t) {
-  const auto listening = t.open("127.0.0.1:0");
+  auto listening = t.open("127.0.0.1:0");
   assert_true(listening.has_value());
+  assert_true(listening->begin().has_value());
   assert_true(listening->name().starts_with("127.0.0.1:"));
   assert_true(listening->name() != "127.0.0.1:0");
   const auto again = t.open(listening->name());
   assert_false(again.has_value());
   assert_int_equal(again.error().code, Errc::busy);
   assert_true(again.error().message.find(listening->name()) != std::string::npos);
+}
+
+void of_two_that_are_bound_one_listens(ListeningTest& t) {
+  auto first = t.open("127.0.0.1:0");
+  assert_true(first.has_value());
+  auto second = t.open(first->name());
+  assert_true(second.has_value());
+  assert_true(second->begin().has_value());
+  const auto late = first->begin();
+  assert_false(late.has_value());
+  assert_int_equal(late.error().code, Errc::busy);
 }
 
 void a_unix_socket_is_ours_alone_and_leaves_with_us(ListeningTest& t) {
@@ -125,6 +137,7 @@ int main() {
       MOAT_TEST(ListeningTest, places_are_read_as_people_write_them),
       MOAT_TEST(ListeningTest, only_this_machine_is_private),
       MOAT_TEST(ListeningTest, port_0_picks_one_and_a_taken_one_is_told),
+      MOAT_TEST(ListeningTest, of_two_that_are_bound_one_listens),
       MOAT_TEST(ListeningTest, a_unix_socket_is_ours_alone_and_leaves_with_us),
       MOAT_TEST(ListeningTest, a_socket_that_somebody_listens_on_stays),
       MOAT_TEST(ListeningTest, a_socket_that_was_left_is_replaced),
