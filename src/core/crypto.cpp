@@ -14,6 +14,7 @@
 
 #include "core/handle.h"
 #include "core/mbedtls_compat.h"
+#include "core/sha256.h"
 
 namespace moat {
 namespace {
@@ -123,6 +124,11 @@ Digest sha256(std::string_view bytes) {
 }
 
 Digest sha256(std::initializer_list<std::string_view> pieces) {
+  if (HardwareSha256::available()) {
+    HardwareSha256 hash;
+    for (const std::string_view piece : pieces) hash.add(piece);
+    return hash.finish();
+  }
   need_psa();
   psa_hash_operation_t hash = PSA_HASH_OPERATION_INIT;
   check(psa_hash_setup(&hash, PSA_ALG_SHA_256), "SHA-256");
