@@ -17,10 +17,6 @@ constexpr Milliseconds head_interval{5000};
 constexpr size_t longest_line = 16 * 1024;
 constexpr size_t longest_stretch = 256 * 1024;  // of output under one audit record
 
-Json list(const std::vector<std::string>& words) {
-  return Json(words);
-}
-
 }  // namespace
 
 Recorder::Recorder(Loop& loop, const Clock& clock, std::unique_ptr<store::RecordWriter> writer,
@@ -48,37 +44,49 @@ std::string Recorder::clean(std::string_view text) const {
   return secrets_.empty() ? std::string(text) : proxy::scrub(secrets_, text);
 }
 
-Json Recorder::clean_headers(const proxy::Headers& headers) const {
-  Json all = Json::array();
-  for (const auto& header : headers) {
-    const bool redact =
-        std::find(redacted_.begin(), redacted_.end(), lower(header.name)) != redacted_.end();
-    Json pair = Json::array();
-    pair.add(clean(header.name));
-    pair.add(redact ? std::string("[redacted]") : clean(header.value));
-    all.add(std::move(pair));
-  }
-  return all;
+// `text`, or what is left of it in room_ when something had to be taken out.
+std::string_view Recorder::clean_view(std::string_view text) {
+  if (secrets_.empty() || secrets_.find(text, text.size()).empty()) return text;
+  room_ = proxy::scrub(secrets_, text);
+  return room_;
 }
 
-Json Recorder::to_json(const proxy::Exchange& e) const {
-  Json json = Json::object();
+bool Recorder::is_redacted(std::string_view name) const {
+  return std::any_of(redacted_.begin(), redacted_.end(), [name](const std::string& redacted) {
+    return equals_ignoring_case(redacted, name);
+  });
+}
+
+void Recorder::append_headers(std::string& out, const proxy::Headers& headers) {
+  out += '[';
+  for (const auto& header : headers) {
+    if (out.back() != '[') out += ',';
+    out += '[';
+    append_json_string(out, clean_view(header.name));
+    out += ',';
+    append_json_string(out, is_redacted(header.name) ? "[redacted]" : clean_view(header.value));
+    out += ']';
+  }
+  out += ']';
+}
+
+void Recorder::write_exchange(const proxy::Exchange& e, JsonText& json) {
   json.set("request_id", e.request_id)
       .set("start_ns", e.start_ns)
       .set("wanted", e.wanted)
       .set("scheme", e.scheme)
-      .set("host", clean(e.host))
-      .set("port", static_cast<int>(e.port))
+      .set("host", clean_view(e.host))
+      .set("port", e.port)
       .set("address", e.address)
-      .set("method", clean(e.method))
-      .set("path", clean(e.path))
+      .set("method", clean_view(e.method))
+      .set("path", clean_view(e.path))
       .set("status", e.status)
       .set("refused", e.refused)
-      .set("reason", clean(e.reason))
+      .set("reason", clean_view(e.reason))
       .set("rule", e.rule)
       .set("rule_where", e.rule_where)
-      .set("injected", list(e.injected))
-      .set("stripped", list(e.stripped))
+      .set("injected", e.injected)
+      .set("stripped", e.stripped)
       .set("scrubbed", e.scrubbed)
       .set("request_bytes", e.request_bytes)
       .set("response_bytes", e.response_bytes)
@@ -90,10 +98,9 @@ Json Recorder::to_json(const proxy::Exchange& e) const {
       .set("connected_ns", e.connected_ns)
       .set("tls_ns", e.tls_ns)
       .set("first_byte_ns", e.first_byte_ns)
-      .set("end_ns", e.end_ns)
-      .set("request_headers", clean_headers(e.request_headers))
-      .set("response_headers", clean_headers(e.response_headers));
-  return json;
+      .set("end_ns", e.end_ns);
+  append_headers(json.begin("request_headers"), e.request_headers);
+  append_headers(json.begin("response_headers"), e.response_headers);
 }
 
 void Recorder::facts(const RunFacts& facts) {
@@ -101,7 +108,8 @@ void Recorder::facts(const RunFacts& facts) {
   check(writer_->set_meta("run", facts.to_json()));
 }
 
-void Recorder::audit(std::string_view type, const Json& data) {
+template <class Data>
+void Recorder::audit_as(std::string_view type, Data& data) {
   if (broken_ || ended_) return;
   // Records stand in the order in which things happened: the output before this event first, and
   // after the end there is none.
@@ -110,6 +118,10 @@ void Recorder::audit(std::string_view type, const Json& data) {
   ended_ = type == "run.ended";
   const auto seq = writer_->append_audit(type, clock_.wall_ns(), data);
   check(seq ? Result<void>() : Result<void>(seq.error()));
+}
+
+void Recorder::audit(std::string_view type, const Json& data) {
+  audit_as(type, data);
 }
 
 void Recorder::keep_line(int stream, int64_t time_ns, std::string_view bytes) {
@@ -164,29 +176,30 @@ void Recorder::attest_output() {
 
 void Recorder::exchange(const proxy::Exchange& exchange) {
   if (broken_ || ended_) return;
-  const Json json = to_json(exchange);
-  check(writer_->append_exchange(json));
-  Json data = Json::object();
-  data.set("request_id", exchange.request_id)
-      .set("method", clean(exchange.method))
+  json_.clear();
+  write_exchange(exchange, json_);
+  text_.clear();
+  json_.append_to(text_);
+  check(writer_->append_exchange_text(text_));
+  json_.clear();
+  json_.set("request_id", exchange.request_id)
+      .set("method", clean_view(exchange.method))
       .set("scheme", exchange.scheme)
-      .set("host", clean(exchange.host))
-      .set("port", static_cast<int>(exchange.port))
-      .set("path", clean(exchange.path))
+      .set("host", clean_view(exchange.host))
+      .set("port", exchange.port)
+      .set("path", clean_view(exchange.path))
       .set("status", exchange.status)
       .set("refused", exchange.refused)
-      .set("reason", clean(exchange.reason))
+      .set("reason", clean_view(exchange.reason))
       .set("rule", exchange.rule)
-      .set("injected", list(exchange.injected))
+      .set("injected", exchange.injected)
       .set("request_bytes", exchange.request_bytes)
       .set("response_bytes", exchange.response_bytes);
-  audit("exchange", data);
+  audit_as("exchange", json_);
   for (const auto& label : exchange.injected) {
-    audit("credential.used", Json::object()
-                                 .set("grant", label)
-                                 .set("host", exchange.host)
-                                 .set("request_id", exchange.request_id)
-                                 .clone());
+    json_.clear();
+    json_.set("grant", label).set("host", exchange.host).set("request_id", exchange.request_id);
+    audit_as("credential.used", json_);
   }
 }
 

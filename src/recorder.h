@@ -14,6 +14,7 @@
 
 #include "core/clock.h"
 #include "core/json.h"
+#include "core/json_text.h"
 #include "core/loop.h"
 #include "core/result.h"
 #include "proxy/observer.h"
@@ -69,8 +70,13 @@ class Recorder {
   void check(const Result<void>& written);
   void schedule();
   [[nodiscard]] std::string clean(std::string_view text) const;
-  [[nodiscard]] Json clean_headers(const proxy::Headers& headers) const;
-  [[nodiscard]] Json to_json(const proxy::Exchange& exchange) const;
+  // The same, without a copy where nothing has to be taken out; until the next call.
+  std::string_view clean_view(std::string_view text);
+  [[nodiscard]] bool is_redacted(std::string_view name) const;
+  void append_headers(std::string& out, const proxy::Headers& headers);
+  void write_exchange(const proxy::Exchange& exchange, JsonText& json);
+  template <class Data>  // Json or JsonText
+  void audit_as(std::string_view type, Data& data);
 
   const Clock& clock_;
   std::unique_ptr<store::RecordWriter> writer_;
@@ -87,6 +93,9 @@ class Recorder {
   uint64_t signed_size_ = 0;
   std::array<Partial, 2> partial_;  // stdout, stderr
   uint64_t unattested_bytes_ = 0;   // of output that no audit record speaks of yet
+  JsonText json_;                   // these three are kept for their memory
+  std::string text_;
+  std::string room_;
 };
 
 }  // namespace moat

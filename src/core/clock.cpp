@@ -87,9 +87,18 @@ std::string rfc3339(int64_t wall_ns) {
   const auto when = static_cast<time_t>(seconds);
   tm parts{};
   gmtime_r(&when, &parts);
-  return format("%04d-%02d-%02dT%02d:%02d:%02d.%06dZ", parts.tm_year + 1900, parts.tm_mon + 1,
-                parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec,
-                static_cast<int>(ns / 1000));
+  std::string text = "0000-00-00T00:00:00.000000Z";
+  const auto put = [&text](size_t end, int64_t value) {  // its digits, to the left of `end`
+    for (; value > 0; value /= 10) text[--end] = static_cast<char>('0' + value % 10);
+  };
+  put(4, parts.tm_year + 1900);  // 64 bits of nanoseconds hold years of four digits only
+  put(7, parts.tm_mon + 1);
+  put(10, parts.tm_mday);
+  put(13, parts.tm_hour);
+  put(16, parts.tm_min);
+  put(19, parts.tm_sec);
+  put(26, ns / 1000);
+  return text;
 }
 
 Result<int64_t> parse_rfc3339(std::string_view text) {

@@ -45,22 +45,6 @@ Result<void> check_tree(const cJSON* node) {
   return {};
 }
 
-std::string clean(std::string_view text) {
-  std::string out(text);
-  if (is_utf8(text) && text.find('\0') == std::string_view::npos) return out;
-  out.clear();
-  while (!text.empty()) {
-    size_t length = std::min<size_t>(4, text.size());
-    while (length > 0 && (!is_utf8(text.substr(0, length)) || text[0] == '\0')) --length;
-    // More than one character may be well-formed UTF-8, too; that is just as good.
-    if (length > 0 && text.substr(0, length).find('\0') != std::string_view::npos)
-      length = text.find('\0');
-    out += length > 0 ? text.substr(0, length) : std::string_view("\xef\xbf\xbd");
-    text.remove_prefix(std::max<size_t>(length, 1));
-  }
-  return out;
-}
-
 // As deep as check_tree() lets a tree be.
 void wipe_strings(cJSON* node) {
   for (; node != nullptr; node = node->next) {
@@ -89,7 +73,7 @@ Json Json::array() {
 
 Json::Json(cJSON* node) : node_(node) {}
 Json::Json() : node_(checked(cJSON_CreateNull())) {}
-Json::Json(std::string_view text) : node_(checked(cJSON_CreateString(clean(text).c_str()))) {}
+Json::Json(std::string_view text) : node_(checked(cJSON_CreateString(json_clean(text).c_str()))) {}
 Json::Json(bool value) : node_(checked(cJSON_CreateBool(value))) {}
 
 Json::Json(int64_t value)
@@ -116,7 +100,7 @@ Json Json::clone() const {
 
 Json& Json::set(std::string_view key, Json value) & {
   assert(cJSON_IsObject(node_.get()));
-  const std::string name = clean(key);
+  const std::string name = json_clean(key);
   if (!value.node_) value = Json();
   if (cJSON_GetObjectItemCaseSensitive(node_.get(), name.c_str()) != nullptr) {
     cJSON_ReplaceItemInObjectCaseSensitive(node_.get(), name.c_str(), value.node_.release());

@@ -106,19 +106,8 @@ class Writer {
   }
 
   void string(std::string_view text) {
-    constexpr std::string_view escaped = "\b\t\n\f\r\"\\";
-    constexpr std::string_view letters = "btnfr\"\\";
     out_ += '"';
-    for (const char c : text) {
-      if (const size_t i = escaped.find(c); i != std::string_view::npos) {
-        out_ += '\\';
-        out_ += letters[i];
-      } else if (static_cast<unsigned char>(c) < 0x20) {
-        out_ += format("\\u%04x", c);
-      } else {
-        out_ += c;
-      }
-    }
+    append_json_escaped(out_, text);
     out_ += '"';
   }
 
@@ -127,6 +116,37 @@ class Writer {
 };
 
 }  // namespace
+
+void append_json_escaped(std::string& out, std::string_view text) {
+  constexpr std::string_view escaped = "\b\t\n\f\r\"\\";
+  constexpr std::string_view letters = "btnfr\"\\";
+  for (const char c : text) {
+    if (const size_t i = escaped.find(c); i != std::string_view::npos) {
+      out += '\\';
+      out += letters[i];
+    } else if (static_cast<unsigned char>(c) < 0x20) {
+      out += format("\\u%04x", c);
+    } else {
+      out += c;
+    }
+  }
+}
+
+std::string json_clean(std::string_view text) {
+  std::string out(text);
+  if (is_utf8(text) && text.find('\0') == std::string_view::npos) return out;
+  out.clear();
+  while (!text.empty()) {
+    size_t length = std::min<size_t>(4, text.size());
+    while (length > 0 && (!is_utf8(text.substr(0, length)) || text[0] == '\0')) --length;
+    // More than one character may be well-formed UTF-8, too; that is just as good.
+    if (length > 0 && text.substr(0, length).find('\0') != std::string_view::npos)
+      length = text.find('\0');
+    out += length > 0 ? text.substr(0, length) : std::string_view("\xef\xbf\xbd");
+    text.remove_prefix(std::max<size_t>(length, 1));
+  }
+  return out;
+}
 
 std::string write_json(const cJSON* node, JsonStyle style) {
   return Writer(style).write(node);

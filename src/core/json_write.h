@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 struct cJSON;
 
@@ -12,6 +13,11 @@ enum class JsonStyle {
   pretty,     // two-space indent, for people
   canonical,  // RFC 8785
 };
+
+// What stands between the quotes; `text` is UTF-8 without U+0000.
+void append_json_escaped(std::string& out, std::string_view text);
+// Bytes that are not UTF-8, and U+0000, replaced by U+FFFD.
+std::string json_clean(std::string_view text);
 
 // "" for a nullptr.
 std::string write_json(const cJSON* node, JsonStyle style);

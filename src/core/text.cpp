@@ -119,14 +119,20 @@ std::string format(const char* format, ...) {
   return text;
 }
 
-std::string hex(std::string_view bytes) {
+void append_hex(std::string& out, std::string_view bytes) {
   constexpr std::string_view digits = "0123456789abcdef";
-  std::string out;
-  out.reserve(bytes.size() * 2);
+  const size_t from = out.size();
+  out.resize(from + bytes.size() * 2);
+  char* to = out.data() + from;
   for (size_t i = 0; i < bytes.size(); ++i) {
-    out += digits[byte_at(bytes, i) >> 4];
-    out += digits[byte_at(bytes, i) & 15];
+    *to++ = digits[byte_at(bytes, i) >> 4];
+    *to++ = digits[byte_at(bytes, i) & 15];
   }
+}
+
+std::string hex(std::string_view bytes) {
+  std::string out;
+  append_hex(out, bytes);
   return out;
 }
 
@@ -199,8 +205,9 @@ std::string lower(std::string_view text) {
 }
 
 bool equals_ignoring_case(std::string_view a, std::string_view b) {
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
-                    [](char x, char y) { return lower_char(x) == lower_char(y); });
+  return a.size() == b.size() && std::equal(a.begin(), a.end(), b.begin(), [](char x, char y) {
+           return lower_char(x) == lower_char(y);
+         });
 }
 
 bool ends_with_ignoring_case(std::string_view text, std::string_view suffix) {

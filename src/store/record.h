@@ -19,6 +19,7 @@
 
 #include "core/crypto.h"
 #include "core/json.h"
+#include "core/json_text.h"
 #include "core/result.h"
 
 namespace moat::store {
@@ -61,8 +62,11 @@ class RecordWriter {
   Result<void> set_meta(std::string_view name, const Json& value);
   // Cut into lines by the caller or not: bytes are kept as they come, at most 16 KiB a piece.
   Result<void> append_output(int stream, int64_t time_ns, std::string_view bytes);
-  // Kept as exchange.text(), at most 1 MiB. Its index counts from 0.
-  Result<void> append_exchange(const Json& exchange);
+  // Kept as it is, at most 1 MiB; JSON. Its index counts from 0.
+  Result<void> append_exchange_text(std::string_view text);
+  Result<void> append_exchange(const Json& exchange) {
+    return append_exchange_text(exchange.text());
+  }
   Result<void> append_span(const Json& span);
   // A leaf: {"type", "time", "seq", "run", "prev", "data"} made canonical, at most 1 MiB. Gives its
   // seq. `data` is an object. The first type is "run.created"; after "run.ended" come no more
@@ -73,6 +77,8 @@ class RecordWriter {
   // oldest exchange that has none (Errc::invalid where there is nothing to attest). The rest of
   // `data` is the caller's. "run.ended" is preceded by records for whatever is still unattested.
   Result<uint64_t> append_audit(std::string_view type, int64_t time_ns, const Json& data);
+  // The same; what is begun in `data` is canonical, and the members that attest are added to it.
+  Result<uint64_t> append_audit(std::string_view type, int64_t time_ns, JsonText& data);
 
   // The tree head over all leaves so far, signed, stored, and written as text to
   // <directory>/checkpoint once committed. The same again where no leaf has come since the last.

@@ -38,6 +38,13 @@ std::string file_in(const std::string& directory, const char* name) {
   return directory + "/" + name;
 }
 
+void append_canonical(std::string& out, const Json& data) {
+  out += data.canonical();
+}
+void append_canonical(std::string& out, const JsonText& data) {
+  data.append_canonical_to(out);
+}
+
 }  // namespace
 
 struct RecordWriter::Impl {
@@ -58,14 +65,20 @@ struct RecordWriter::Impl {
 
   MerkleTree tree;
   Digest previous{};  // SHA-256 of the last audit record's bytes
+  std::string line;   // the audit record that is being written, kept for its memory
   bool ended = false;
   std::optional<TreeHead> last_head;
   std::string checkpoint_text;  // to be written to its file once it is committed
 
   Result<void> make_room(size_t puts, size_t bytes);
   Result<void> admit(size_t puts, size_t bytes);
-  Result<uint64_t> add_audit(std::string_view type, int64_t time_ns, const Json& data);
-  Result<Json> with_evidence(std::string_view type, const Json& data) const;
+  Result<void> check_order(std::string_view type) const;
+  template <class Data>  // Json or JsonText
+  Result<uint64_t> append_audit(std::string_view type, int64_t time_ns, Data& data);
+  template <class Data>
+  Result<uint64_t> add_audit(std::string_view type, int64_t time_ns, Data& data);
+  template <class Data>
+  Result<void> add_evidence(std::string_view type, Data& data) const;
   void attested(std::string_view type);
   Result<void> attest_all(int64_t time_ns);
   Result<void> commit();
@@ -109,21 +122,21 @@ Result<void> RecordWriter::Impl::commit() {
   return {};
 }
 
-// A copy of `data` with the members that say what is attested.
-Result<Json> RecordWriter::Impl::with_evidence(std::string_view type, const Json& data) const {
-  Json copy = data.view().clone();
+// The members that say what is attested.
+template <class Data>
+Result<void> RecordWriter::Impl::add_evidence(std::string_view type, Data& data) const {
   if (type == "output") {
     if (attested_output == output)
       return error(Errc::invalid, "no output waits for an audit record");
-    copy.set("from", attested_output)
+    data.set("from", attested_output)
         .set("to", output - 1)
         .set("sha256", hex(view(output_digest.digest())));
   } else if (type == "exchange") {
     if (exchange_digests.empty())
       return error(Errc::invalid, "no exchange waits for an audit record");
-    copy.set("index", attested_exchanges).set("sha256", hex(view(exchange_digests.front())));
+    data.set("index", attested_exchanges).set("sha256", hex(view(exchange_digests.front())));
   }
-  return copy;
+  return {};
 }
 
 void RecordWriter::Impl::attested(std::string_view type) {
@@ -136,19 +149,20 @@ void RecordWriter::Impl::attested(std::string_view type) {
   }
 }
 
-Result<uint64_t> RecordWriter::Impl::add_audit(std::string_view type, int64_t time_ns,
-                                               const Json& data) {
-  auto full_data = with_evidence(type, data);
-  if (!full_data) return full_data.error();
+template <class Data>
+Result<uint64_t> RecordWriter::Impl::add_audit(std::string_view type, int64_t time_ns, Data& data) {
+  if (auto added = add_evidence(type, data); !added) return added.error();
   const uint64_t seq = tree.size();
-  Json record = Json::object();
-  record.set("data", std::move(*full_data))
-      .set("prev", hex(view(previous)))
-      .set("run", run_id)
-      .set("seq", seq)
-      .set("time", rfc3339(time_ns))
-      .set("type", type);
-  const std::string bytes = record.canonical();
+  // Canonical as it stands: the members in their order, and no word here needs an escape.
+  line.assign("{\"data\":");
+  append_canonical(line, data);
+  line.append(",\"prev\":\"");
+  append_hex(line, view(previous));
+  line.append("\",\"run\":\"").append(run_id).append("\",\"seq\":");
+  append_json_number(line, static_cast<int64_t>(seq));
+  line.append(",\"time\":\"").append(rfc3339(time_ns)).append("\",\"type\":\"");
+  line.append(type).append("\"}");
+  const std::string& bytes = line;
   if (bytes.size() > max_json)
     return error(Errc::too_large, "an audit record of %zu bytes is too large", bytes.size());
   // A leaf completes at most 64 subtrees.
@@ -165,10 +179,12 @@ Result<uint64_t> RecordWriter::Impl::add_audit(std::string_view type, int64_t ti
 
 Result<void> RecordWriter::Impl::attest_all(int64_t time_ns) {
   while (!exchange_digests.empty()) {
-    if (auto seq = add_audit("exchange", time_ns, Json::object()); !seq) return seq.error();
+    JsonText nothing;
+    if (auto seq = add_audit("exchange", time_ns, nothing); !seq) return seq.error();
   }
   if (attested_output == output) return {};
-  auto seq = add_audit("output", time_ns, Json::object());
+  JsonText nothing;
+  auto seq = add_audit("output", time_ns, nothing);
   return seq ? Result<void>() : seq.error();
 }
 
@@ -230,9 +246,8 @@ Result<void> RecordWriter::append_output(int stream, int64_t time_ns, std::strin
   return {};
 }
 
-Result<void> RecordWriter::append_exchange(const Json& exchange) {
+Result<void> RecordWriter::append_exchange_text(std::string_view text) {
   Impl& self = *impl_;
-  const std::string text = exchange.text();
   if (text.size() > max_json)
     return error(Errc::too_large, "an exchange of %zu bytes is too large to be kept", text.size());
   if (self.exchange_digests.size() >= max_unattested)
@@ -252,24 +267,40 @@ Result<void> RecordWriter::append_span(const Json& span) {
   return {};
 }
 
-Result<uint64_t> RecordWriter::append_audit(std::string_view type, int64_t time_ns,
-                                            const Json& data) {
-  Impl& self = *impl_;
+Result<void> RecordWriter::Impl::check_order(std::string_view type) const {
   if (!is_word(type, "-_."))
     return error(Errc::invalid, "'%s' cannot be the type of an audit record",
                  printable(type).c_str());
-  if (!data.view().is_object())
-    return error(Errc::invalid, "the data of an audit record must be an object");
-  const bool first = self.tree.size() == 0;
+  const bool first = tree.size() == 0;
   if (first != (type == "run.created"))
     return error(Errc::invalid, first ? "the first audit record must be run.created"
                                       : "only the first audit record can be run.created");
+  return {};
+}
+
+template <class Data>
+Result<uint64_t> RecordWriter::Impl::append_audit(std::string_view type, int64_t time_ns,
+                                                  Data& data) {
+  if (auto checked = check_order(type); !checked) return checked.error();
   if (type == "run.ended") {
-    if (auto all = self.attest_all(time_ns); !all) return all.error();
+    if (auto all = attest_all(time_ns); !all) return all.error();
   }
-  auto seq = self.add_audit(type, time_ns, data);
-  if (seq && type == "run.ended") self.ended = true;
+  auto seq = add_audit(type, time_ns, data);
+  if (seq && type == "run.ended") ended = true;
   return seq;
+}
+
+Result<uint64_t> RecordWriter::append_audit(std::string_view type, int64_t time_ns,
+                                            JsonText& data) {
+  return impl_->append_audit(type, time_ns, data);
+}
+
+Result<uint64_t> RecordWriter::append_audit(std::string_view type, int64_t time_ns,
+                                            const Json& data) {
+  if (!data.view().is_object())
+    return error(Errc::invalid, "the data of an audit record must be an object");
+  Json copy = data.clone();
+  return impl_->append_audit(type, time_ns, copy);
 }
 
 Result<TreeHead> RecordWriter::checkpoint() {
