@@ -26,7 +26,7 @@ struct Limits {
   Http1Limits http1;
   Http2Limits http2;
   size_t connections = 4096;         // of the agent's at once; more wait in the backlog
-  size_t pooled_per_origin = 8;      // idle connections kept
+  size_t pooled_per_origin = 64;     // idle connections kept
   size_t buffer_bytes = 256 * 1024;  // a connection and direction
   Milliseconds first_bytes{10'000};  // until a connection says what it is
   Milliseconds handshake{15'000};
@@ -46,7 +46,7 @@ struct Settings {
   std::map<std::string, std::string> connect_to;  // "host:port" → "address:port"; host may be "*"
   std::vector<std::string> upstream_ca_files;
   std::shared_ptr<const UpstreamProxy> upstream_proxy;  // null: directly
-  std::string no_proxy;  // hosts that are reached directly all the same, see core/no_proxy.h
+  std::string no_proxy;         // hosts that are reached directly all the same, see core/no_proxy.h
   std::vector<Secret> clients;  // "user:password", for listeners that authenticate
   // What a refusal tells the user to do: of the policy, and of the address guard.
   std::string change_hint;  // "edit network.rules in agent.yaml"
