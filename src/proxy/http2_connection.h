@@ -91,6 +91,7 @@ class Http2Connection {
 
  private:
   struct Impl;
+  struct Hooks;
   std::shared_ptr<Impl> impl_;  // outlives us while nghttp2 is on the stack
 };
 
