@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <array>
+#include <cstdio>
 
 #include "core/text.h"
 #include "proxy/http1.h"
@@ -24,6 +25,13 @@ void append_field(std::string& out, std::string_view name, std::string_view valu
   out += "\r\n";
 }
 
+// Enough for the fields, and the line before them.
+size_t room_for(const Headers& headers) {
+  size_t room = 128;
+  for (const Header& header : headers) room += header.name.size() + header.value.size() + 4;
+  return room;
+}
+
 void append_version(std::string& out, int minor) {
   out += minor >= 1 ? "HTTP/1.1" : "HTTP/1.0";
 }
@@ -32,6 +40,7 @@ void append_version(std::string& out, int minor) {
 
 std::string write_head(const RequestHead& head) {
   std::string out;
+  out.reserve(room_for(head.headers) + head.path.size() + head.authority.size());
   append_safe(out, head.method);
   out += ' ';
   append_safe(out, head.method == "CONNECT" ? head.authority : head.path);
@@ -49,6 +58,7 @@ std::string write_head(const RequestHead& head) {
 
 std::string write_head(const ResponseHead& head) {
   std::string out;
+  out.reserve(room_for(head.headers) + head.reason.size());
   append_version(out, head.minor);
   out += format(" %03d ", head.status);
   append_safe(out, head.reason);
@@ -60,8 +70,11 @@ std::string write_head(const ResponseHead& head) {
 
 std::string chunk(std::string_view bytes) {
   if (bytes.empty()) return "";  // a chunk of no bytes would be the last
-  std::string out = format("%zx\r\n", bytes.size());
-  out.reserve(out.size() + bytes.size() + 2);
+  char line[24];
+  const int size = snprintf(line, sizeof line, "%zx\r\n", bytes.size());
+  std::string out;
+  out.reserve(static_cast<size_t>(size) + bytes.size() + 2);
+  out.append(line, static_cast<size_t>(size));
   out += bytes;
   out += "\r\n";
   return out;

@@ -2,7 +2,6 @@
 
 #include <utility>
 
-#include "core/crypto.h"
 #include "core/text.h"
 #include "proxy/content_coding.h"
 #include "proxy/forwarding.h"
@@ -38,7 +37,7 @@ Refusal denied(const Decision& decision, const Settings& settings) {
 
 Relay::Relay(World& world, AgentSide& agent, Anchor& anchor, std::string client_version)
     : world_(world), agent_(agent), anchor_(anchor), start_mono_ns_(world.clock.monotonic_ns()) {
-  record_.request_id = hex(random_bytes(8));
+  record_.request_id = world.ids.next();
   record_.start_ns = world.clock.wall_ns();
   record_.wanted = anchor.wanted;
   record_.scheme = anchor.scheme;
@@ -269,22 +268,30 @@ void Relay::opened(Result<std::unique_ptr<OriginSide>> origin) {
 
 void Relay::send_request() {
   record_.address = origin_->address();
+  sent_ = true;
+  if (world_.injector.has_injection(target_.host)) {
+    start_with_credential();
+  } else {
+    origin_->start(*this, request_, request_length_);
+  }
+  record_.reused = origin_->reused();
+  // It may have ended before there was somebody to tell.
+  if (request_done_) origin_->send_end({});
+}
+
+// On a copy that is wiped, for the request may have to be sent again, and is on record.
+void Relay::start_with_credential() {
   RequestHead head = request_;
-  const Injector::Applied applied =
-      world_.injector.apply(target_.scheme, target_.host, head.headers);
-  record_.injected = applied.labels;
-  record_.stripped = applied.stripped;
+  Injector::Applied applied = world_.injector.apply(target_.scheme, target_.host, head.headers);
+  record_.injected = std::move(applied.labels);
+  record_.stripped = std::move(applied.stripped);
   scrub_ = applied.scrub;
   if (scrub_ != nullptr) {
     ask_for_legible(head.headers);  // or secrets could hide in what comes back
     scrubber_.emplace(*scrub_);
   }
-  sent_ = true;
   origin_->start(*this, head, request_length_);
   for (Header& header : head.headers) wipe(header.value);
-  record_.reused = origin_->reused();
-  // It may have ended before there was somebody to tell.
-  if (request_done_) origin_->send_end({});
 }
 
 bool Relay::takes_body() const {
@@ -332,10 +339,12 @@ bool Relay::takes_response() const {
 void Relay::scrub_headers(Headers& headers) {
   if (scrub_ == nullptr) return;
   for (Header& header : headers) {
-    size_t hits = 0;
-    header.value = scrub(*scrub_, header.value, &hits);
-    header.name = scrub(*scrub_, header.name, &hits);
-    record_.scrubbed += hits;
+    for (std::string* text : {&header.name, &header.value}) {
+      if (scrub_->clean(*text)) continue;
+      size_t hits = 0;
+      *text = scrub(*scrub_, *text, &hits);
+      record_.scrubbed += hits;
+    }
   }
 }
 
@@ -446,6 +455,7 @@ void Relay::look_into() {
   if (!more) return fail(more.error().in(record_.host));
   const bool waited = std::exchange(looking_, *more);
   if (looking_) {
+    if (!life_) life_ = std::make_shared<char>('\0');
     world_.loop.defer([this, life = std::weak_ptr<char>(life_)] {
       if (!life.expired()) look_into();
     });

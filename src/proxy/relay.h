@@ -16,6 +16,7 @@
 #include "proxy/observer.h"
 #include "proxy/proxy.h"
 #include "proxy/refusal.h"
+#include "proxy/request_ids.h"
 #include "proxy/scrubber.h"
 #include "proxy/sides.h"
 #include "proxy/upstream.h"
@@ -32,6 +33,7 @@ struct World {
   Upstream& upstream;
   NameTable& names;
   TlsContext& tls;
+  RequestIds ids;
 };
 
 // What a connection of the agent's says about where its requests go.
@@ -84,6 +86,7 @@ class Relay final : private OriginSide::Handler {
   void open_origin(bool fresh);
   void opened(Result<std::unique_ptr<OriginSide>> origin);
   void send_request();
+  void start_with_credential();
 
   void on_informational(ResponseHead head) override;
   void on_response(ResponseHead head, BodyLength length) override;
@@ -131,7 +134,7 @@ class Relay final : private OriginSide::Handler {
   bool tunnel_ = false;
   bool over_ = false;
   bool told_ = false;
-  std::shared_ptr<char> life_ = std::make_shared<char>('\0');
+  std::shared_ptr<char> life_;  // of what is deferred; made when something is
 };
 
 }  // namespace moat::proxy

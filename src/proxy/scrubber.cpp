@@ -177,7 +177,7 @@ std::string Scrubber::release(std::string_view text, size_t count) {
 }
 
 std::string scrub(const ScrubPatterns& patterns, std::string_view text, size_t* hits) {
-  if (patterns.find(text, text.size()).empty()) return std::string(text);
+  if (patterns.clean(text)) return std::string(text);
   Scrubber scrubber(patterns);
   std::string out = scrubber.feed(text);
   out += scrubber.finish();

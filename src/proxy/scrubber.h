@@ -26,6 +26,7 @@ class ScrubPatterns {
   // The places before `until` where a pattern begins, in order, with the length of the longest that
   // does.
   [[nodiscard]] std::vector<ScrubMatch> find(std::string_view text, size_t until) const;
+  [[nodiscard]] bool clean(std::string_view text) const { return find(text, text.size()).empty(); }
   // Where the tail of `text` begins that may yet become a pattern; its size when there is none.
   [[nodiscard]] size_t open_tail(std::string_view text) const;
 

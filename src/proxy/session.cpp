@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "core/crypto.h"
 #include "core/text.h"
 #include "proxy/forwarding.h"
 #include "proxy/http1_agent.h"
@@ -412,7 +411,7 @@ void Session::tell(const std::string& why, bool refused) {
   told_ = true;
   if (anchor_.stranger() && !anchor_.gate->worth_telling(world_.clock.monotonic_ns())) return;
   Exchange exchange;
-  exchange.request_id = hex(random_bytes(8));
+  exchange.request_id = world_.ids.next();
   exchange.start_ns = start_ns_;
   exchange.wanted = anchor_.wanted;
   exchange.scheme = anchor_.scheme == "https" ? "tls" : "tcp";
