@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
+#include <cstring>
 #include <ctime>
 
 namespace moat {
@@ -14,6 +15,8 @@ namespace {
 
 // What one turn reads from one stream, so that a fast peer does not starve the others.
 constexpr size_t max_read = 64 * 1024;
+// What is copied, once more, to lie before what is read behind it: the beginning of a TLS record.
+constexpr size_t max_kept = 17 * 1024;
 
 // A pipe has no MSG_NOSIGNAL: SIGPIPE is held back around the write, and taken out again if the
 // write brought one.
@@ -76,18 +79,32 @@ void Stream::consume(size_t count) {
 
 void Stream::write(std::string_view bytes) {
   if (!fd_ || end_wanted_ || failing_ || bytes.empty()) return;
-  if (out_.empty() && kind_ != Kind::connecting) {
-    const ssize_t count = send_now(bytes);
-    if (count < 0) {
-      fail_later(errno);
-      return;
-    }
-    bytes.remove_prefix(static_cast<size_t>(count));
-  }
-  if (bytes.empty()) return;
+  bytes.remove_prefix(send_first(bytes));
+  if (bytes.empty() || failing_) return;
   out_.append(bytes);
   if (full()) was_full_ = true;
   update_wants();
+}
+
+void Stream::write(Buffer& bytes) {
+  if (!fd_ || end_wanted_ || failing_) return bytes.clear();
+  if (!out_.empty() || kind_ == Kind::connecting) {
+    write(bytes.view());
+    return bytes.clear();
+  }
+  bytes.consume(send_first(bytes.view()));
+  if (bytes.empty() || failing_) return bytes.clear();
+  out_.swap(bytes);
+  if (full()) was_full_ = true;
+  update_wants();
+}
+
+// What left at once, if nothing waits before it.
+size_t Stream::send_first(std::string_view bytes) {
+  if (!out_.empty() || bytes.empty() || kind_ == Kind::connecting) return 0;
+  const ssize_t count = send_now(bytes);
+  if (count < 0) fail_later(errno);
+  return count < 0 ? 0 : static_cast<size_t>(count);
 }
 
 // What the kernel took, which may be nothing; -1 with errno for a failure.
@@ -149,10 +166,14 @@ void Stream::on_ready(Ready ready) {
 
 void Stream::read_some() {
   // Shared by all streams, and used by one at a time: an idle stream holds no memory.
-  static char scratch[max_read];
+  static char scratch[max_kept + max_read];
   const size_t room = limits_.input > in_.size() ? limits_.input - in_.size() : 0;
   if (room == 0 || ended_) return update_wants();
-  const ssize_t count = ::read(fd_.get(), scratch, std::min(room, sizeof scratch));
+  // What was left the last time comes to lie before what is read now.
+  const bool lend = in_place_ && in_.size() <= max_kept;
+  const size_t kept = lend ? in_.size() : 0;
+  if (kept > 0) memcpy(scratch, in_.view().data(), kept);
+  const ssize_t count = ::read(fd_.get(), scratch + kept, std::min(room, max_read));
   if (count < 0) {
     if (!is_transient(errno)) fail(errno);
     return;
@@ -163,13 +184,33 @@ void Stream::read_some() {
     handler_.on_end(*this);
     return;
   }
-  bytes_read_ += static_cast<uint64_t>(count);
-  in_.append({scratch, static_cast<size_t>(count)});
+  const auto size = static_cast<size_t>(count);
+  bytes_read_ += size;
+  if (lend) {
+    in_.clear();
+    return tell_bytes(scratch, kept + size);
+  }
+  in_.append({scratch, size});
+  if (in_place_) {
+    Buffer all;
+    all.swap(in_);
+    return tell_bytes(all.data(), all.size());
+  }
   bool destroyed = false;
   destroyed_ = &destroyed;
   handler_.on_input(*this);
   if (destroyed) return;
   destroyed_ = nullptr;
+  update_wants();
+}
+
+void Stream::tell_bytes(char* bytes, size_t size) {
+  bool destroyed = false;
+  destroyed_ = &destroyed;
+  const size_t taken = handler_.on_bytes(*this, bytes, size);
+  if (destroyed) return;
+  destroyed_ = nullptr;
+  in_.append({bytes + taken, size - taken});
   update_wants();
 }
 

@@ -22,6 +22,10 @@ class Stream {
     // input() has grown. What is left there unconsumed stays; reading pauses by itself while
     // input() holds as much as the limit and resumes when consume() makes room.
     virtual void on_input(Stream& stream) = 0;
+    // In place of on_input() once read_in_place() was called: all that is unread, in a place where
+    // it may be altered until this returns. Says how many bytes, from the front, are done with; the
+    // others stay in input(), which is empty or of no use meanwhile.
+    virtual size_t on_bytes(Stream& /*stream*/, char* /*bytes*/, size_t /*size*/) { return 0; }
     // The peer has ended its direction in good order; called once, after the last on_input.
     virtual void on_end(Stream& stream) = 0;
     // What was queued has fallen back to nothing after having been over the output limit, or a
@@ -47,10 +51,12 @@ class Stream {
   // The same bytes, to be altered where they lie.
   [[nodiscard]] char* data() { return in_.data(); }
   void consume(size_t count);
+  void read_in_place() { in_place_ = true; }
 
   // Queues, and writes at once what the kernel takes. Never fails: a failure comes by on_error,
   // from the loop, not from inside this call. No SIGPIPE.
   void write(std::string_view bytes);
+  void write(Buffer& bytes);  // the same, and empties it; what has to wait is not copied
   [[nodiscard]] size_t queued() const { return out_.size(); }
   [[nodiscard]] bool full() const { return out_.size() > limits_.output; }
 
@@ -74,8 +80,10 @@ class Stream {
 
   void on_ready(Ready ready);
   void read_some();
+  void tell_bytes(char* bytes, size_t size);
   void write_some();
   ssize_t send_now(std::string_view bytes);
+  size_t send_first(std::string_view bytes);
   void end_now();
   void update_wants();
   void fail(int error_number);
@@ -90,6 +98,7 @@ class Stream {
   std::optional<Timer> failure_timer_;  // a failure met inside write(), to be told from the loop
   Buffer in_;
   Buffer out_;
+  bool in_place_ = false;
   bool paused_ = false;
   bool ended_ = false;       // the peer's direction
   bool end_wanted_ = false;  // ours, once out_ is empty

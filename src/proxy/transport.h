@@ -36,9 +36,11 @@ class Transport : private Stream::Handler {
 
   [[nodiscard]] std::string_view input() const;
   void consume(size_t count);
+  // With TLS, what is written in a callback leaves when the outermost callback has returned, in
+  // one piece; at other times at once.
   void write(std::string_view plain);
   [[nodiscard]] bool full() const;
-  [[nodiscard]] bool flushed() const;  // nothing waits to be sent
+  [[nodiscard]] bool flushed();  // nothing waits to be sent, and nothing for a callback's end
   void pause_reading();
   void resume_reading();
   void end_writing();  // close_notify first, where there is TLS
@@ -52,19 +54,25 @@ class Transport : private Stream::Handler {
   [[nodiscard]] int fd() const;
 
  private:
+  class Turn;
   void on_input(Stream&) override;
+  size_t on_bytes(Stream&, char* bytes, size_t size) override;
   void on_end(Stream&) override;
   void on_drained(Stream&) override;
   void on_error(Stream&, const Error& error) override;
   void pump();
   void pump_later();
-  bool feed_once();
+  size_t open_all(char* bytes, size_t size);
+  bool open_some(char* bytes, size_t size, size_t& taken);
+  bool tell_opened();
+  void keep_lent();
   bool tell_input();
   bool tell_ready();
   void tell_end(bool clean);
   void fail(const Error& error);
   void fail_later(Error error);
   void send_cipher();
+  void flush();
   [[nodiscard]] bool quiet() const { return closed() || failed_ || ended_; }
 
   Loop& loop_;
@@ -73,6 +81,8 @@ class Transport : private Stream::Handler {
   size_t input_limit_;
   std::unique_ptr<TlsSession> tls_;
   Stream stream_;
+  std::string_view lent_;  // plain text where it was opened, until open_some() returns
+  bool unsent_ = false;    // in the list of those that the end of the turn flushes
   bool paused_ = false;
   bool pumping_ = false;  // pump() is deferred
   bool ready_told_ = false;

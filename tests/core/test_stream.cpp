@@ -37,6 +37,15 @@ struct StreamTest : Stream::Handler {
     heard += s.input();
     s.consume(s.input().size());
   }
+  // Takes all but the last three bytes.
+  size_t on_bytes(Stream& s, char* bytes, size_t size) override {
+    events += 'b';
+    if (act) act(s);
+    if (!stream) return 0;
+    const size_t taken = size > 3 ? size - 3 : 0;
+    heard.append(bytes, taken);
+    return taken;
+  }
   void on_end(Stream& s) override {
     events += 'e';
     if (act) act(s);
@@ -67,6 +76,60 @@ struct StreamTest : Stream::Handler {
     for (int i = 0; i < 5; ++i) loop.turn(Milliseconds(1));
   }
 };
+
+void bytes_are_lent_with_those_that_were_left_before_them(StreamTest& t) {
+  t.start();
+  t.stream->read_in_place();
+  t.send("hello");
+  assert_true(turn_until(t.loop, [&] { return t.heard == "he"; }));
+  assert_true(t.stream->input() == "llo");
+  t.send(" world");
+  assert_true(turn_until(t.loop, [&] { return t.heard == "hello wo"; }));
+  t.stream->consume(1);
+  t.pair.second.reset();
+  assert_true(turn_until(t.loop, [&] { return t.events == "bbe"; }));
+  assert_true(t.stream->input() == "ld");
+}
+
+void what_is_lent_may_be_left_by_closing_or_destroying(StreamTest& t) {
+  t.start();
+  t.stream->read_in_place();
+  t.act = [](Stream& s) { s.close(); };
+  t.send("hello");
+  assert_true(turn_until(t.loop, [&] { return t.stream->closed(); }));
+  t.pair = *make_socket_pair(SOCK_STREAM);
+  t.start();
+  t.stream->read_in_place();
+  t.act = [&](Stream&) { t.stream.reset(); };
+  t.send("hello");
+  assert_true(turn_until(t.loop, [&] { return !t.stream; }));
+}
+
+void a_buffer_is_written_and_empty(StreamTest& t) {
+  Stream::Limits limits;
+  limits.output = 1000;
+  t.start(limits);
+  Buffer bytes;
+  bytes.append("at once ");
+  t.stream->write(bytes);
+  assert_true(bytes.empty() && t.stream->queued() == 0);
+  std::string all = "at once ";
+  for (int i = 0; i < 3; ++i) {
+    bytes.append(std::string(400'000, static_cast<char>('a' + i)));
+    all += bytes.view();
+    t.stream->write(bytes);
+    assert_true(bytes.empty());
+  }
+  assert_true(t.stream->full());
+  while (t.heard.size() < all.size()) {
+    t.heard += t.received();
+    t.loop.turn(Milliseconds(10));
+  }
+  const bool same = t.heard == all;
+  std::string().swap(all);
+  assert_true(same);
+  assert_string_equal(t.events.c_str(), "d");
+}
 
 void bytes_come_and_the_end_comes_after_them(StreamTest& t) {
   t.start();
@@ -326,6 +389,9 @@ void reset_makes_the_peer_see_an_error(StreamTest& t) {
 int main() {
   using namespace moat::test;
   const CMUnitTest tests[] = {
+      MOAT_TEST(StreamTest, bytes_are_lent_with_those_that_were_left_before_them),
+      MOAT_TEST(StreamTest, what_is_lent_may_be_left_by_closing_or_destroying),
+      MOAT_TEST(StreamTest, a_buffer_is_written_and_empty),
       MOAT_TEST(StreamTest, bytes_come_and_the_end_comes_after_them),
       MOAT_TEST(StreamTest, reading_stops_at_the_limit_and_goes_on_with_room),
       MOAT_TEST(StreamTest, a_paused_stream_reads_nothing),

@@ -104,6 +104,64 @@ static void with_tls_it_is_ready_once_hands_are_shaken(TransportTest& t) {
   assert_true(t.near.transport->flushed());
 }
 
+// Each send is a packet here, so that they can be counted.
+static void what_is_written_in_a_callback_leaves_in_one_piece(TransportTest& t) {
+  auto pair = must(make_socket_pair(SOCK_SEQPACKET));
+  t.near.transport =
+      std::make_unique<Transport>(t.loop, std::move(pair.first), t.near, Stream::Limits{});
+  t.far.transport =
+      std::make_unique<Transport>(t.loop, std::move(pair.second), t.far, Stream::Limits{});
+  assert_true(t.shake_hands());
+  int packets = 0;
+  t.near.then = [&](const char* what) { packets += std::string_view(what) == "input" ? 1 : 0; };
+  t.far.then = [&](const char* what) {
+    if (std::string_view(what) != "input") return;
+    for (const char* part : {"head ", "body ", "end"}) t.far.transport->write(part);
+    assert_true(t.near.got.empty());
+  };
+  t.near.transport->write("question");
+  assert_true(t.until([&] { return !t.near.got.empty(); }));
+  assert_string_equal(t.near.got.c_str(), "head body end");
+  assert_int_equal(packets, 1);
+  // Whoever asks whether all has left gets it sent; so does whoever ends, or closes.
+  t.near.got = "";
+  t.far.then = [&](const char* what) {
+    if (std::string_view(what) != "input") return;
+    t.far.transport->write("one ");
+    assert_true(t.far.transport->flushed());
+    t.far.transport->write("two");
+    t.far.transport->close();
+  };
+  t.near.transport->write("question");
+  assert_true(t.until([&] { return t.near.was("cut"); }));
+  assert_string_equal(t.near.got.c_str(), "one two");
+  assert_int_equal(packets, 3);
+}
+
+static void an_owner_may_take_a_part_of_what_was_opened(TransportTest& t) {
+  assert_true(t.shake_hands());
+  t.far.take = false;
+  t.far.then = [&](const char* what) {
+    if (std::string_view(what) == "input") t.far.transport->consume(2);
+  };
+  t.near.transport->write("abcdef");
+  assert_true(t.until([&] { return t.far.transport->input() == "cdef"; }));
+  t.near.transport->write("gh");
+  assert_true(t.until([&] { return t.far.transport->input() == "efgh"; }));
+  t.far.transport->consume(100);
+  assert_true(t.far.transport->input().empty());
+}
+
+// The buffer that holds a record has to be larger than one, whatever the limit.
+static void a_low_limit_does_not_keep_a_record_from_being_read(TransportTest& t) {
+  Stream::Limits limits;
+  limits.input = 100;
+  t.connect(limits);
+  assert_true(t.shake_hands());
+  t.near.transport->write(std::string(200'000, 'x'));
+  assert_true(t.until([&] { return t.far.got.size() == 200'000; }));
+}
+
 static void bytes_that_were_peeked_at_go_to_tls_first(TransportTest& t) {
   t.far.take = false;
   t.near.transport->start_tls(t.client("api.example.com"));
@@ -291,6 +349,9 @@ int main() {
   const CMUnitTest tests[] = {
       MOAT_TEST(TransportTest, a_plain_transport_is_ready_from_the_loop),
       MOAT_TEST(TransportTest, with_tls_it_is_ready_once_hands_are_shaken),
+      MOAT_TEST(TransportTest, what_is_written_in_a_callback_leaves_in_one_piece),
+      MOAT_TEST(TransportTest, an_owner_may_take_a_part_of_what_was_opened),
+      MOAT_TEST(TransportTest, a_low_limit_does_not_keep_a_record_from_being_read),
       MOAT_TEST(TransportTest, bytes_that_were_peeked_at_go_to_tls_first),
       MOAT_TEST(TransportTest, tls_may_begin_after_plain_words),
       MOAT_TEST(TransportTest, an_owner_that_does_not_read_is_not_drowned),
