@@ -6,6 +6,7 @@
 #include <csignal>
 #include <utility>
 
+#include "core/fd.h"
 #include "core/log.h"
 #include "core/text.h"
 #include "wall.h"
@@ -36,6 +37,16 @@ std::string host_name(const std::string& name) {
     if (fits && host.size() < 63) host += c;
   }
   return host.empty() || host.front() == '-' ? "moat" : host;
+}
+
+// What is passed through shows certificates of its own, which Java then has to know as well: the
+// system's bundle, or "" where there is none.
+std::string system_roots() {
+  constexpr size_t largest = 8 * 1024 * 1024;  // Debian's has 0.2
+  for (const std::string& path : runtime::ca_bundle_paths) {
+    if (auto pem = read_file(path, largest)) return std::move(*pem);
+  }
+  return {};
 }
 
 }  // namespace
@@ -166,6 +177,7 @@ runtime::SandboxSpec Run::sandbox_spec() const {
   spec.gid = getgid();
   spec.hostname = host_name(facts_.name);
   spec.ca_pem = proxy_->ca_pem();
+  if (!config_.policy.passthrough.empty()) spec.java_roots = system_roots();
   spec.open_stdin = config_.interactive;
   spec.ports = {80, 443};
   const auto& policy = config_.policy;

@@ -36,6 +36,7 @@ struct SandboxSpec {
   uint32_t gid = 0;
   std::string hostname = "moat";
   std::string ca_pem;           // to be trusted inside
+  std::string java_roots;       // PEM: what Java, whose stores are replaced, trusts besides it
   bool open_stdin = false;      // else the command's stdin is /dev/null
   std::vector<uint16_t> ports;  // to listen on where the kernel has no nf_tables
 };

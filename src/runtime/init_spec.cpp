@@ -64,7 +64,7 @@ InitSpec make_init_spec(const SandboxSpec& spec, bool nest) {
   made.ca_pem = spec.ca_pem;
   made.nest = nest;
   // A CA that cannot be read is one that moat-init will refuse by itself.
-  if (auto store = java_trust_store(spec.ca_pem); store && !spec.ca_pem.empty())
+  if (auto store = java_trust_store(spec.ca_pem + spec.java_roots); store && !spec.ca_pem.empty())
     made.java_store = std::move(*store);
 
   const auto home = std::find_if(made.env.begin(), made.env.end(),

@@ -85,7 +85,15 @@ class Clients(MoatTest):
             file.write(base64.b64decode(done.stdout))
         listed = subprocess.run(["keytool", "-list", "-keystore", store, "-storepass", "changeit"],
                                 capture_output=True, text=True, check=True)
-        self.assertIn("moat-0", listed.stdout)
+        self.assertEqual(listed.stdout.count("moat-"), 1)
+        # What is passed through shows certificates of its own.
+        self.write_config("network:\n  passthrough: [pinned.example.test]\n")
+        done = self.run_moat("base64", "/etc/ssl/certs/java/cacerts", flags=["--trust-config"])
+        with open(store, "wb") as file:
+            file.write(base64.b64decode(done.stdout))
+        listed = subprocess.run(["keytool", "-list", "-keystore", store, "-storepass", "changeit"],
+                                capture_output=True, text=True, check=True)
+        self.assertGreater(listed.stdout.count("moat-"), 100)
 
     if ENGINE == "bubblewrap":
         def test_java(self):
