@@ -123,7 +123,7 @@ while read -r line; do problem "$line"; done <"$scratch/words"
 # Limits: the rows of moat.7's table.
 table limit >"$scratch/limits"
 section "$man/moat.7" DESCRIPTION | awk '/^\.Ss / { inside = $2 == "Limits" }
-    inside && /^\.It / && !/^\.It Em/ { sub(/^\.It /, ""); split($0, cell, / Ta /)
+    inside && /^\.It / && !/^\.It Em/ { sub(/^\.It /, ""); gsub(/\\&/, ""); split($0, cell, / Ta /)
       gsub(/ /, "_", cell[1]); gsub(/ /, "_", cell[2]); print cell[1] "/" cell[2] }' |
   sort -u >"$scratch/described"
 compare "$scratch/limits" "$scratch/described" moat.7 limit

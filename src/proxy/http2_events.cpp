@@ -8,9 +8,6 @@
 namespace moat::proxy {
 namespace {
 
-// A header block is decoded to its end, so that the tables of both sides stay the same; but one
-// that is so far beyond the limit was made to keep us busy (HPACK: a byte may stand for 4 KiB).
-constexpr size_t hopeless = 16;
 // What a frame that does something is worth, in frames that do nothing.
 constexpr double useful_frame = 10;
 
@@ -86,7 +83,7 @@ int Http2Connection::Impl::on_header(const nghttp2_frame& frame, std::string_vie
   if (stream == nullptr) return 0;
   stream->block_bytes += name.size() + value.size() + 32;  // RFC 9113 6.5.2
   stream->block_fields++;
-  if (stream->block_bytes > hopeless * limits.head_bytes)
+  if (stream->block_bytes > limits.hopeless * limits.head_bytes)
     return kill(NGHTTP2_ENHANCE_YOUR_CALM, "a header block is far beyond its limit");
   if (stream->block_bytes > limits.head_bytes || stream->block_fields > limits.header_count) {
     stream->too_large = true;

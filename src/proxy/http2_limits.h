@@ -10,6 +10,10 @@ struct Http2Limits {
   uint32_t streams = 128;         // at once, of the peer's
   size_t head_bytes = 64 * 1024;  // of one header block, as RFC 9113 6.5.2 counts it
   size_t header_count = 200;
+  // A block over the limit is decoded to its end, so that the tables of both sides stay the same;
+  // but one of so many times head_bytes was made to keep us busy (HPACK: a byte may stand for 4
+  // KiB).
+  size_t hopeless = 16;
   uint32_t stream_window = 256 * 1024;  // bytes in flight to us, a stream
   uint32_t connection_window = 1024 * 1024;
   size_t stream_queue = 64 * 1024;  // bytes that wait to be sent, a stream; full() above

@@ -27,6 +27,8 @@ struct Limits {
   Http2Limits http2;
   size_t connections = 4096;         // of the agent's at once; more wait in the backlog
   size_t pooled_per_origin = 64;     // idle connections kept
+  size_t pooled = 256;               // of all origins; a descriptor and some 30 KiB each
+  size_t shared_per_origin = 8;      // HTTP/2 connections; with all their streams, 1024 exchanges
   size_t buffer_bytes = 256 * 1024;  // a connection and direction
   Milliseconds first_bytes{10'000};  // until a connection says what it is
   Milliseconds handshake{15'000};
@@ -36,6 +38,8 @@ struct Limits {
   Milliseconds pool_idle{30'000};    // between requests, origin's side
   Milliseconds resolve{10'000};
   Milliseconds connect{15'000};
+  // For a stream on a connection of another's: as long as an own one would take at most.
+  [[nodiscard]] Milliseconds stream_wait() const { return resolve + connect + handshake; }
 };
 
 struct Settings {

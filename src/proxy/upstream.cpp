@@ -11,10 +11,7 @@
 namespace moat::proxy {
 namespace {
 
-constexpr size_t most_idle = 256;  // of all origins; a descriptor and some 30 KiB each
 constexpr size_t most_places = 1024;
-// HTTP/2 connections to one origin: with all their streams, 1024 exchanges at once.
-constexpr size_t most_shared = 8;
 // Exchanges that wait for one and the same connection; more open their own.
 constexpr size_t most_waiting = 1024;
 
@@ -73,12 +70,11 @@ class Upstream::Wanting final : public OriginOpening {
     });
   }
   void wait() {
-    const Limits& limits = upstream_->settings_.limits;
     timer_.emplace(upstream_->way_.loop, [this] {
       finish(error(Errc::timeout, "every connection to %s was in use for too long a time",
                    target_.host.c_str()));
     });
-    timer_->start(limits.resolve + limits.connect + limits.handshake);
+    timer_->start(upstream_->settings_.limits.stream_wait());
   }
   [[nodiscard]] bool opening() const { return inner_ != nullptr; }
   [[nodiscard]] bool alone() const { return alone_; }
@@ -186,7 +182,7 @@ std::unique_ptr<OriginOpening> Upstream::open(const OriginTarget& target, Done d
   const bool coming = std::any_of(place.wanting.begin(), place.wanting.end(),
                                   [](const Wanting* other) { return other->opening(); });
   const bool wait = place.speaks_http2 && !place.wants_http1 &&
-                    (coming || place.lasting() >= most_shared) &&
+                    (coming || place.lasting() >= settings_.limits.shared_per_origin) &&
                     place.wanting.size() < most_waiting;
   // Who asks for a new one although there is room on another has a reason to.
   const bool alone =
@@ -272,7 +268,7 @@ void Upstream::review(Place& place) {
   for (auto first = waiting(); first != place.wanting.end(); first = waiting()) {
     // One connection will do, if it is one that can be shared.
     const bool shared = place.speaks_http2 && !place.wants_http1;
-    if (shared && (coming() || place.lasting() >= most_shared)) return;
+    if (shared && (coming() || place.lasting() >= settings_.limits.shared_per_origin)) return;
     if (failure) {
       (*first)->finish(*failure);
     } else {
@@ -314,7 +310,7 @@ void Upstream::give_back(const OriginTarget& target, std::unique_ptr<OriginSide>
 }
 
 void Upstream::keep(Place& place, std::unique_ptr<OriginSide> origin, Http2Origin* connection) {
-  if (idle_.size() >= most_idle) drop(idle_.begin());
+  if (idle_.size() >= settings_.limits.pooled) drop(idle_.begin());
   const auto limit = std::chrono::nanoseconds(settings_.limits.pool_idle).count();
   idle_.push_back({&place, clock_.monotonic_ns() + limit, std::move(origin), connection});
   if (!expiry_.running()) expiry_.start(settings_.limits.pool_idle);

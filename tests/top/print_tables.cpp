@@ -6,6 +6,7 @@
 #include "config.h"
 #include "core/text.h"
 #include "grant.h"
+#include "proxy/http2_origin.h"
 #include "proxy/proxy.h"
 #include "runtime/engine.h"
 
@@ -18,6 +19,7 @@ void limit(const char* what, const std::string& value) {
 }
 
 std::string bytes(size_t count) {
+  if (count >= 1024 * 1024) return format("%zu MiB", count / 1024 / 1024);
   return count < 1024 ? format("%zu bytes", count) : format("%zu KiB", count / 1024);
 }
 
@@ -35,6 +37,11 @@ void print_limits() {
   limit("connections of the program's at once", std::to_string(limits.connections));
   limit("bytes held for a connection, each way", bytes(limits.buffer_bytes));
   limit("idle connections kept, for an origin", std::to_string(limits.pooled_per_origin));
+  limit("idle connections kept, for all origins", std::to_string(limits.pooled));
+  limit("HTTP/2 connections to an origin", std::to_string(limits.shared_per_origin));
+  limit("requests at once on such a connection",
+        std::to_string(proxy::http2_origin_limits(limits.http1).streams));
+  limit("waiting for one of them", seconds(limits.stream_wait()));
   limit("until a connection says what it speaks", seconds(limits.first_bytes));
   limit("a TLS handshake of the program's", seconds(limits.handshake));
   limit("the head of a request, from its first byte", seconds(limits.head));
@@ -45,6 +52,25 @@ void print_limits() {
   limit("an exchange in which nothing moves", seconds(limits.idle));
   limit("between requests, the program's side", seconds(limits.keep_alive));
   limit("between requests, an origin's side", seconds(limits.pool_idle));
+}
+
+void print_http2_limits() {
+  const proxy::Limits limits;
+  const proxy::Http2Limits& http2 = limits.http2;
+  limit("all headers of a message, as SETTINGS count them", bytes(http2.head_bytes));
+  limit("... and beyond all measure", bytes(http2.hopeless * http2.head_bytes));
+  limit("headers of a message", std::to_string(http2.header_count));
+  limit("frames in which a head goes on", std::to_string(http2.continuations));
+  limit("the head of a request, from its first byte", seconds(limits.head));
+  limit("streams at once", std::to_string(http2.streams));
+  limit("bytes on their way to moat, a stream", bytes(http2.stream_window));
+  limit("... and a connection", bytes(http2.connection_window));
+  limit("bytes that wait to be read, a stream", bytes(http2.stream_queue));
+  limit("streams that the program resets, or makes moat reset",
+        format("%u, and %u/s", http2.resets_burst, http2.resets_a_second));
+  limit("PING, SETTINGS, PRIORITY and empty frames",
+        format("%u, and %u/s", http2.control_frames, http2.control_frames / 10));
+  limit("answers to them that nobody reads", std::to_string(http2.control_frames));
 }
 
 }  // namespace
@@ -67,5 +93,6 @@ int main() {
       printf("host\tmoat-grant.1\t%s\n", host.host);
   }
   print_limits();
+  print_http2_limits();
   return 0;
 }
