@@ -323,7 +323,9 @@ void Http1Agent::input_ended() {
   }
   if (state_ != State::exchange || relay_->over()) return;
   if (request_open_) {
-    if (!transport_.input().empty()) return;
+    // What the reader left is the beginning of a line that will have no end, unless it was not
+    // asked.
+    if (!transport_.input().empty() && !relay_->takes_body()) return;
     if (!reader_.end()) relay_->on_agent_gone("the program closed the connection mid-request");
     return;
   }
