@@ -119,7 +119,7 @@ void Http2Connection::stop_receiving(int32_t id) {
   Impl::Stream* stream = impl_->find(id);
   if (stream == nullptr || std::exchange(stream->unwanted, true)) return;
   consumed(id, stream->unconsumed);
-  if (stream->end_sent) impl_->no_more(id, *stream);
+  if (stream->end_sent) impl_->linger();
   impl_->flush_later();
 }
 

@@ -70,8 +70,9 @@ class Http2Connection {
   void reset(int32_t stream, uint32_t code);               // drops what waits
   void cut(int32_t stream);  // INTERNAL_ERROR after what waits: what was sent has no proper end
   void consumed(int32_t stream, size_t bytes);
-  // A server's: nothing more of the request is wanted. What comes of it is dropped, and once the
-  // response has left the stream is reset with NO_ERROR (RFC 9113 8.1).
+  // A server's: nothing more of the request is wanted. What comes of it is dropped, and if
+  // it does not end soon after the response has left, the stream is reset with NO_ERROR (RFC 9113
+  // 8.1).
   void stop_receiving(int32_t stream);
   // No new streams; the connection ends when the last of them has.
   void shut_down(uint32_t code);

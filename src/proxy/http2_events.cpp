@@ -20,6 +20,7 @@ Http2Connection::Impl::Impl(Loop& on_loop, Transport& through, Handler& told, Ro
       handler(&told),
       role(as),
       limits(with),
+      lingering(loop, [this] { on_linger(); }),
       resets(limits.resets_burst, limits.resets_a_second),
       idle_frames(limits.control_frames, limits.control_frames / 10.0) {}
 
@@ -175,6 +176,8 @@ int Http2Connection::Impl::on_data(int32_t id, std::string_view bytes) {
   }
   if (stream->unwanted) {
     nghttp2_session_consume(session.get(), id, bytes.size());
+    stream->dropped += bytes.size();
+    if (stream->end_sent && stream->dropped > limits.unwanted_bytes) no_more(id, *stream);
     return 0;
   }
   stream->unconsumed += bytes.size();
@@ -212,7 +215,23 @@ void Http2Connection::Impl::on_frame_sent(const nghttp2_frame& frame) {
   Stream* stream = find(frame.hd.stream_id);
   if (stream == nullptr) return;
   stream->end_sent = true;
-  if (stream->unwanted) no_more(frame.hd.stream_id, *stream);
+  if (stream->unwanted) linger();
+}
+
+void Http2Connection::Impl::linger() {
+  if (!lingering.running()) lingering.start(Milliseconds(limits.unwanted_ms / 2));
+}
+
+// A stream is reset at the second tick that it sees.
+void Http2Connection::Impl::on_linger() {
+  bool more = false;
+  for (auto& [id, stream] : streams) {
+    if (!stream.unwanted || !stream.end_sent || stream.reset) continue;
+    if (stream.lingers) no_more(id, stream);
+    stream.lingers = more = true;
+  }
+  if (more) linger();
+  flush_later();
 }
 
 void Http2Connection::Impl::no_more(int32_t id, Stream& stream) {

@@ -56,7 +56,9 @@ struct Http2Connection::Impl : std::enable_shared_from_this<Http2Connection::Imp
     bool over = false;        // nothing more is told but its end
     bool unwanted = false;    // what comes is dropped
     bool reset = false;       // by us, of our own will
+    bool lingers = false;     // answered and unwanted since before the last tick
     uint64_t unconsumed = 0;
+    uint64_t dropped = 0;
 
     Buffer queue;
     Headers trailers;
@@ -95,6 +97,8 @@ struct Http2Connection::Impl : std::enable_shared_from_this<Http2Connection::Imp
   void before_frame(const nghttp2_frame& frame);
   void on_frame_sent(const nghttp2_frame& frame);
   void no_more(int32_t id, Stream& stream);
+  void linger();
+  void on_linger();
   void on_complaint(std::string_view text);
 
   // A head that could not leave: the stream is at its end.
@@ -132,6 +136,7 @@ struct Http2Connection::Impl : std::enable_shared_from_this<Http2Connection::Imp
   Http2Limits limits;
   Handle<nghttp2_session, nghttp2_session_del> session;
   std::unordered_map<int32_t, Stream> streams;
+  Timer lingering;  // ticks while answered requests go on
   TokenBucket resets;
   TokenBucket idle_frames;
   std::string killed;     // why it ends

@@ -22,6 +22,10 @@ struct Http2Limits {
   // PING, SETTINGS, PRIORITY and empty frames with nothing useful between them, of which a tenth
   // is forgiven each second; and answers to them that wait to leave.
   uint32_t control_frames = 1000;
+  // Of a request that was answered before its end: so much is still read, and dropped, before the
+  // stream is reset; some clients take the reset that follows at once for a failure of the answer.
+  size_t unwanted_bytes = 16 * 1024 * 1024;
+  uint32_t unwanted_ms = 2000;
   size_t continuations = 7;  // frames that one header block goes on in
 };
 

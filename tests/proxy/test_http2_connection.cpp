@@ -250,7 +250,9 @@ void a_cut_delivers_what_was_sent_and_then_resets(Http2Test& t) {
 }
 
 void a_request_that_is_answered_early_is_read_no_further(Http2Test& t) {
-  t.join();
+  Http2Limits limits;
+  limits.unwanted_ms = 100;
+  t.join(limits);
   const auto id = t.client.http2->open_stream(get_request(), false);
   t.client.http2->send_data(*id, std::string(200'000, 'x'));
   t.server.take = false;
@@ -259,9 +261,26 @@ void a_request_that_is_answered_early_is_read_no_further(Http2Test& t) {
   t.server.http2->send_data(*id, "no need");
   t.server.http2->send_end(*id, {});
   t.server.http2->stop_receiving(*id);
+  assert_true(t.until([&t] { return t.client.streams[1].ended; }));
+  // The reset is not at the answer's heels.
+  assert_false(t.client.streams[1].closed);
   assert_true(t.until([&t] { return t.client.streams[1].closed && t.server.streams[1].closed; }));
   assert_string_equal(t.client.streams[1].body.c_str(), "no need");
-  assert_true(t.client.streams[1].ended);
+  assert_int_equal(t.client.streams[1].code, 0);
+}
+
+void a_request_that_goes_on_for_long_after_its_answer_is_reset(Http2Test& t) {
+  Http2Limits limits;
+  limits.unwanted_ms = 60'000;
+  limits.unwanted_bytes = 100'000;
+  t.join(limits);
+  const auto id = t.client.http2->open_stream(get_request(), false);
+  assert_true(t.until([&t] { return t.server.streams.count(1) > 0; }));
+  t.server.http2->send_fields(*id, ok, true);
+  t.server.http2->stop_receiving(*id);
+  assert_true(t.until([&t] { return t.client.streams[1].ended; }));
+  t.client.http2->send_data(*id, std::string(300'000, 'x'));
+  assert_true(t.until([&t] { return t.client.streams[1].closed && t.server.streams[1].closed; }));
   assert_int_equal(t.client.streams[1].code, 0);
 }
 
@@ -573,6 +592,7 @@ int main() {
       MOAT_TEST(Http2Test, both_sides_see_a_reset),
       MOAT_TEST(Http2Test, a_cut_delivers_what_was_sent_and_then_resets),
       MOAT_TEST(Http2Test, a_request_that_is_answered_early_is_read_no_further),
+      MOAT_TEST(Http2Test, a_request_that_goes_on_for_long_after_its_answer_is_reset),
       MOAT_TEST(Http2Test, one_direction_may_end_long_before_the_other),
       MOAT_TEST(Http2Test, a_shut_down_connection_ends_with_its_last_stream),
       MOAT_TEST(Http2Test, an_idle_connection_that_is_shut_down_ends_at_once),
