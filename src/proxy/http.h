@@ -32,7 +32,8 @@ struct RequestHead {
   Headers headers;        // "Host" not among them: it is `authority`
   int major = 1;
   int minor = 1;
-  size_t host_index = 0;  // where Host stood among the headers, to put it back there
+  size_t host_index = 0;           // where Host stood among the headers, to put it back there
+  std::string host_name = "Host";  // as it was spelled
 };
 
 struct ResponseHead {

@@ -209,6 +209,7 @@ Result<void> read_host(RequestHead& head) {
       return invalid("the Host header names another place than the request target", host->value);
   }
   head.host_index = static_cast<size_t>(host - head.headers.begin());
+  head.host_name = std::move(host->name);
   head.headers.erase(host);
   return {};
 }

@@ -37,6 +37,7 @@ static void a_request_that_needs_no_change_passes_byte_for_byte(WriteTest& t) {
            "GET /a?b HTTP/1.1\r\nHost: x\r\nAccept: a\r\n\r\n",
            "GET / HTTP/1.1\r\nAccept: a\r\nHost: x\r\nB: c\r\n\r\n",
            "GET / HTTP/1.1\r\nAccept: a\r\nHost: X:80\r\n\r\n",
+           "GET / HTTP/1.1\r\nhost: x\r\n\r\n",
            "GET / HTTP/1.0\r\n\r\n",
            "OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n",
            "CONNECT x:443 HTTP/1.1\r\nHost: x:443\r\n\r\n",
