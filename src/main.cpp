@@ -1,4 +1,5 @@
 // moat: argv to a Command, its word to an exit status.
+#include <malloc.h>
 #include <sys/resource.h>
 
 #include <algorithm>
@@ -27,6 +28,15 @@ void raise_descriptor_limit() {
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= enough) return;
   limit.rlim_cur = std::min(limit.rlim_max, enough);
   (void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+// Large buffers come and go with the traffic. Mapped by themselves they are given back when they
+// go; glibc's own threshold grows with them, and the heap would keep what a burst once took.
+void keep_memory_small() {
+#ifdef __GLIBC__
+  mallopt(M_MMAP_THRESHOLD, 128 * 1024);
+  mallopt(M_TRIM_THRESHOLD, 256 * 1024);
+#endif
 }
 
 // Nothing here stops a command from doing its work.
@@ -63,5 +73,6 @@ int main(int argc, char** argv) {
   // A peer that is gone is an error of a write, never the end of the program.
   (void)signal(SIGPIPE, SIG_IGN);
   raise_descriptor_limit();
+  keep_memory_small();
   return dispatch({argv + (argc > 0 ? 1 : 0), argv + argc});
 }

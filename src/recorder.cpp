@@ -196,11 +196,6 @@ void Recorder::exchange(const proxy::Exchange& exchange) {
       .set("request_bytes", exchange.request_bytes)
       .set("response_bytes", exchange.response_bytes);
   audit_as("exchange", json_);
-  for (const auto& label : exchange.injected) {
-    json_.clear();
-    json_.set("grant", label).set("host", exchange.host).set("request_id", exchange.request_id);
-    audit_as("credential.used", json_);
-  }
 }
 
 void Recorder::dns(const proxy::DnsQuestion& question) {

@@ -43,15 +43,17 @@ class Batch {
     return 0;
   }
 
+  // What one batch needed the next is likely to need: memory goes back after one that used little.
   void clear() {
-    if (bytes_.capacity() > keep) std::string().swap(bytes_);
+    if (bytes_.capacity() > keep && bytes_.size() < bytes_.capacity() / 4)
+      std::string().swap(bytes_);
     bytes_.clear();
   }
 
   static constexpr size_t head = 2 + sizeof(uint32_t);  // what a put takes besides key and value
 
  private:
-  static constexpr size_t keep = 64 * 1024;  // of memory, from one commit to the next
+  static constexpr size_t keep = 64 * 1024;  // of memory, in any case
   std::string bytes_;
 };
 

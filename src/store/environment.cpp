@@ -25,6 +25,9 @@ using Cursor = Handle<MDB_cursor, mdb_cursor_close>;
 // Address space, not memory or disk: what a run can write before the map must first grow.
 constexpr size_t first_map = (sizeof(void*) == 8 ? 64 : 16) * size_t{1024 * 1024};
 constexpr size_t largest_map = sizeof(void*) == 8 ? size_t{1} << 40 : size_t{512} * 1024 * 1024;
+// Pages that were touched stay mapped, and count as memory of ours although they are the system's
+// cache: after so many bytes the map is made anew.
+constexpr size_t remap_after = 2 * size_t{1024 * 1024};
 constexpr unsigned max_readers = 126;  // 64 bytes each: the lock file stays at two pages
 constexpr unsigned commits_between_reader_checks = 64;
 
@@ -130,6 +133,7 @@ struct Environment::Impl {
   Env env;
   std::array<MDB_dbi, table_names.size()> tables{};
   unsigned commits = 0;
+  size_t written = 0;  // since the map was made
   std::optional<OpenForWriting> registered;
 
   [[nodiscard]] bool read_only() const { return (flags & MDB_RDONLY) != 0; }
@@ -217,6 +221,12 @@ struct Environment::Impl {
       env.reset();  // it has lost its map; the next write opens it again
     }
     return rc;
+  }
+
+  // A map that cannot be made again is made by the next write, or that fails.
+  void remap() {
+    written = 0;
+    if (mdb_env_set_mapsize(env.get(), map) != 0) env.reset();
   }
 
   // Pages at the end that were given back before they were ever written may leave the file shorter
@@ -325,7 +335,8 @@ Result<void> Environment::write(const Batch& batch) {
     return lmdb_error(rc, "write to", self.path);
   }
   self.pad();
-  if (++self.commits % commits_between_reader_checks == 0) self.check_readers();
+  if ((self.written += batch.bytes()) > remap_after) self.remap();
+  if (++self.commits % commits_between_reader_checks == 0 && self.env) self.check_readers();
   return {};
 }
 
