@@ -13,7 +13,7 @@ namespace moat {
 
 [[gnu::format(printf, 1, 2)]] std::string format(const char* format, ...);
 
-std::string hex(std::string_view bytes);                 // lower case
+std::string hex(std::string_view bytes);  // lower case
 void append_hex(std::string& out, std::string_view bytes);
 Result<std::string> from_hex(std::string_view text);     // either case
 std::string base64(std::string_view bytes);              // RFC 4648 section 4, padded

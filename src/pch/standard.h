@@ -1,5 +1,5 @@
-// What nearly every file includes, parsed once for each library (meson's b_pch). Only headers of the
-// language, and a file still includes what it uses: most builds do without this one.
+// What nearly every file includes, parsed once for each library (meson's b_pch). Only headers of
+// the language, and a file still includes what it uses: most builds do without this one.
 #include <algorithm>
 #include <array>
 #include <chrono>
