@@ -118,8 +118,8 @@ host_tree() {
 			./etc/ld.so.cache ./etc/passwd ./etc/group ./etc/nsswitch.conf ./tmp ./var/tmp ./root
 		apt-cache depends --recurse --installed --no-recommends --no-suggests --no-conflicts \
 			--no-breaks --no-replaces --no-enhances bash dash coreutils grep sed findutils git curl \
-			python3 nodejs node-ws python3-websockets redis-tools base-files netbase mawk procps util-linux tar gzip \
-			busybox-static 2>/dev/null |
+			python3 python3-grpcio python3-websockets nodejs node-ws nghttp2-client redis-tools \
+			base-files netbase mawk procps util-linux tar gzip busybox-static 2>/dev/null |
 			grep '^[a-z0-9]' | sort -u | xargs dpkg-query -L 2>/dev/null |
 			grep -E '^/(usr|bin|sbin|lib[0-9x]*|etc/alternatives)/' |
 			grep -vE '^/usr/share/(doc|man|locale|info|lintian)/' |
