@@ -42,7 +42,7 @@ ConnectAnswer::ConnectAnswer(const UpstreamProxy& proxy, std::string authority)
 }
 
 Result<size_t> ConnectAnswer::feed(std::string_view bytes) {
-  const auto consumed = reader_.feed(bytes);
+  auto consumed = reader_.feed(bytes);
   if (status_ / 100 > 2) return refused();
   if (!consumed)
     return error(Errc::invalid, "%s did not answer in proper HTTP/1.1", describe(proxy_).c_str());
