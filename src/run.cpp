@@ -307,7 +307,7 @@ void Run::kill(const std::string& asked_by) {
     sandbox_->kill();
     return;
   }
-  end(128 + SIGKILL, Json::object().set("reason", asked_by).clone());
+  end(128 + SIGKILL, Json::object().set("reason", asked_by));
 }
 
 Json Run::serve_control(const Json& request) {
@@ -321,9 +321,13 @@ Json Run::serve_control(const Json& request) {
 }
 
 void Run::on_exit(ExitStatus status) {
+  if (ended_) return;
   Json how = Json::object();
   how.set("code", status.code).set("signal", status.signal);
-  end(status.shell(), how);
+  end_command(status.shell(), std::move(how));
+  // What programs send before they end arrives, as it does without a proxy in between.
+  constexpr Milliseconds last_words{1000};
+  proxy_->drain(last_words, [this] { close_record(); });
 }
 
 void Run::on_failed(const Error& error, int shell_status) {
@@ -331,24 +335,32 @@ void Run::on_failed(const Error& error, int shell_status) {
   if (!failure_) failure_ = error;
   Json how = Json::object();
   how.set("reason", failure_->message);
-  end(shell_status, how);
+  end(shell_status, std::move(how));
 }
 
-void Run::end(int exit_status, const Json& how) {
+void Run::end(int exit_status, Json how) {
   if (ended_) return;
+  end_command(exit_status, std::move(how));
+  close_record();
+}
+
+void Run::end_command(int exit_status, Json how) {
   ended_ = true;
   exit_status_ = exit_status;
+  how.set("status", exit_status);
+  ending_ = std::move(how);
   grace_.stop();
   in_.reset();
   end_span("command");
-  proxy_.reset();  // tells of the exchanges that it cuts
   facts_.state = "stopping";
   facts_.exit_status = exit_status;
   facts_.ended_ns = system_clock().wall_ns();
   recorder().facts(facts_);
-  Json data = how.clone();
-  data.set("status", exit_status);
-  recorder().audit("run.ended", data);
+}
+
+void Run::close_record() {
+  proxy_.reset();  // tells of the exchanges that it cuts
+  recorder().audit("run.ended", ending_);
   if (auto head = recorder().finish(); !head && !failure_) {
     failure_ = head.error();
     exit_status_ = 125;

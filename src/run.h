@@ -60,7 +60,9 @@ class Run : private runtime::SandboxObserver,
   [[nodiscard]] int64_t elapsed() const;  // nanoseconds since the run was created
   void end_span(const char* name);        // from the last end_span to now
   Json serve_control(const Json& request);
-  void end(int exit_status, const Json& how);
+  void end_command(int exit_status, Json how);  // what is on its way may take a moment more
+  void end(int exit_status, Json how);
+  void close_record();
   void remove_sandbox();
   void finish_when_flushed();
   void forget();
@@ -103,6 +105,7 @@ class Run : private runtime::SandboxObserver,
   bool killed_ = false;
   bool ended_ = false;
   bool removed_ = false;
+  Json ending_;
   int exit_status_ = 125;  // moat's own, until there is a better one
   std::optional<Error> failure_;
 };

@@ -107,7 +107,8 @@ struct Proxy::Impl {
                    return resolver.resolve(name, port, std::move(done));
                  }),
         world{loop, settings, observer, system_clock(), injector, upstream, names, tls},
-        retry(loop, [this] { update_wants(); }) {}
+        retry(loop, [this] { update_wants(); }),
+        draining(loop, [this] { end_drain(); }) {}
 
   void accept_some(Accepting& from) {
     for (int i = 0; i < most_in_a_turn; i++) {
@@ -138,7 +139,7 @@ struct Proxy::Impl {
     const auto place = sessions.emplace(sessions.end());
     const auto over = [this, place] {
       sessions.erase(place);
-      update_wants();
+      on_one_less();
     };
     *place = std::make_unique<Session>(world, std::move(fd), wanted, over, forward);
   }
@@ -152,7 +153,7 @@ struct Proxy::Impl {
       } else if (!header->local) {  // one who only looks whether somebody is there wants no more
         begin(std::move(connection), {header->destination, header->authority}, nullptr);
       }
-      update_wants();
+      on_one_less();
     };
     *place = std::make_unique<Arrival>(loop, std::move(fd), settings.limits.first_bytes, done);
   }
@@ -173,6 +174,28 @@ struct Proxy::Impl {
   const ForwardEntrance* entrance_of(Listener& listener) {
     entrances.push_back({std::move(listener.name), listener.authenticate ? &gate : nullptr});
     return &entrances.back();
+  }
+
+  void on_one_less() {
+    update_wants();
+    if (draining.running() && connections() == 0) end_drain();
+  }
+
+  void drain(Milliseconds at_most, std::function<void()> done) {
+    drained = std::move(done);
+    draining.start(at_most);
+    // Who waits in a backlog has connected, and may have said all that it ever will.
+    for (const auto& accepting : listeners) accept_some(*accepting);
+    listeners.clear();
+    dns.clear();
+    if (connections() == 0) end_drain();
+  }
+
+  void end_drain() {
+    draining.stop();
+    loop.defer([this, life = std::weak_ptr<char>(life)] {
+      if (!life.expired()) std::exchange(drained, nullptr)();
+    });
   }
 
   void update_wants() {
@@ -198,6 +221,9 @@ struct Proxy::Impl {
   std::list<std::unique_ptr<Accepting>> listeners;
   std::list<std::unique_ptr<DnsListener>> dns;
   Timer retry;
+  Timer draining;
+  std::function<void()> drained;
+  std::shared_ptr<char> life = std::make_shared<char>('\0');
 };
 
 Proxy::Proxy(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -234,9 +260,8 @@ void Proxy::listen(Listener listener) {
   impl_->update_wants();
 }
 
-void Proxy::stop_listening() {
-  impl_->listeners.clear();
-  impl_->dns.clear();
+void Proxy::drain(Milliseconds at_most, std::function<void()> done) {
+  impl_->drain(at_most, std::move(done));
 }
 
 size_t Proxy::connections() const {

@@ -1,6 +1,7 @@
 // Proxy: the wall. Takes the sandbox's listeners, and serves every connection that comes from them.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -87,8 +88,9 @@ class Proxy {
 
   [[nodiscard]] const std::string& ca_pem() const;
   void listen(Listener listener);
-  // No new connections; those that are served go on.
-  void stop_listening();
+  // The programs have ended: what they have sent still goes on its way, and nothing new is taken.
+  // `done`, once and from the loop: no connection is left, or it has taken `at_most`.
+  void drain(Milliseconds at_most, std::function<void()> done);
   [[nodiscard]] size_t connections() const;
 
  private:

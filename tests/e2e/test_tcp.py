@@ -135,6 +135,19 @@ class Tcp(MoatTest):
         lines = (self.workspace / "agent.yaml").read_text().splitlines()
         return next(i for i, line in enumerate(lines, 1) if text in line)
 
+    def test_the_last_words_of_a_program_arrive(self):
+        def listen(connection, seen):
+            seen.append(connection.makefile("rb").read())
+
+        server = self.serve(listen)
+        self.tcp_rules("tcp: log.example.test:514")
+        for word in range(5):
+            self.run_moat("bash", "-c", "echo %d >/dev/tcp/log.example.test/514" % word,
+                          flags=self.to("log.example.test", 514, server))
+            told = self.trace()[0]
+            self.assertEqual((told["scheme"], told["complete"]), ("tcp", True), told)
+        self.assertEqual(server.seen, [b"%d\n" % word for word in range(5)])
+
     def test_half_a_close_leaves_the_other_half(self):
         server = self.serve(serve_digest)
         self.tcp_rules("tcp: db.example.test:9000")

@@ -126,15 +126,53 @@ void running_out_of_descriptors_is_survived(ProxyTest& t) {
   assert_true(t.until([&] { return agent.has("ok"); }));
 }
 
-void no_new_connections_but_the_old_ones_go_on(ProxyTest& t) {
+void nothing_new_is_taken_while_the_old_goes_on(ProxyTest& t) {
   t.start();
+  int over = 0;
   Peer& agent = t.connect(t.port);
   agent.say(through);
   assert_true(t.until([&] { return agent.has("ok"); }));
-  t.proxy->stop_listening();
+  t.proxy->drain(Milliseconds(60'000), [&] { over++; });
+  Fd late(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  const sockaddr_in address = ProxyTest::loopback(t.port);
+  assert_int_not_equal(
+      ::connect(late.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
   agent.received.clear();
   agent.say(through);
   assert_true(t.until([&] { return agent.has("ok"); }));
+  assert_int_equal(over, 0);
+  agent.transport.close();
+  assert_true(t.until([&] { return over == 1; }));
+  assert_int_equal(t.recorder.exchanges.size(), 2);
+}
+
+void who_does_not_end_is_not_waited_for(ProxyTest& t) {
+  t.origin.answers = {""};
+  t.start();
+  bool over = false;
+  Peer& agent = t.connect(t.port);
+  agent.say(through);
+  assert_true(t.until([&] { return !t.origin.requests.empty(); }));
+  t.proxy->drain(Milliseconds(20), [&] {
+    over = true;
+    t.proxy.reset();  // as its owner does
+  });
+  assert_true(t.until([&] { return over && agent.gone(); }));
+  assert_int_equal(t.recorder.exchanges.size(), 1);
+}
+
+void nobody_left_is_the_end_at_once(ProxyTest& t) {
+  t.start();
+  bool over = false;
+  t.proxy->drain(Milliseconds(60'000), [&] { over = true; });
+  assert_false(over);  // from the loop, never from inside of the call
+  assert_true(t.until([&] { return over; }));
+  // One who goes before that is told nothing.
+  t.start();
+  t.proxy->drain(Milliseconds(60'000), [&] { over = false; });
+  t.proxy.reset();
+  for (int i = 0; i < 3; i++) t.loop.turn(Milliseconds(1));
+  assert_true(over);
 }
 
 void its_end_cuts_every_connection_and_tells(ProxyTest& t) {
@@ -228,6 +266,23 @@ void a_relay_says_what_was_wanted(ProxyTest& t) {
   assert_true(t.until([&] { return address.has("\r\n\r\nok"); }));
 }
 
+void what_was_sent_before_the_end_still_arrives(ProxyTest& t) {
+  t.settings.policy.tcp.push_back(test::need(parse_host_rule("192.0.2.1:80")));
+  t.origin.script = [](Peer&) {};
+  start_for_a_relay(t);
+  Peer& agent = t.connect(t.port);
+  agent.say(relayed("") + "last words");
+  agent.transport.close();
+  bool over = false;
+  t.proxy->drain(Milliseconds(60'000), [&] { over = true; });  // nobody has accepted it yet
+  assert_true(t.until([&] { return t.origin.accepted == 1 && t.origin.peers.back()->ended; }));
+  assert_string_equal(t.origin.peers.back()->received.c_str(), "last words");
+  assert_false(over);
+  t.origin.peers.back()->transport.close();
+  assert_true(t.until([&] { return over; }));
+  assert_true(t.recorder.exchanges.at(0).complete);
+}
+
 void without_its_header_nothing_is_served_to_a_relay(ProxyTest& t) {
   t.settings.limits.first_bytes = Milliseconds(50);
   t.settings.limits.connections = 2;
@@ -288,11 +343,14 @@ int main() {
       MOAT_TEST(ProxyTest, the_hosts_own_services_are_out_of_reach),
       MOAT_TEST(ProxyTest, connections_past_the_limit_wait_their_turn),
       MOAT_TEST(ProxyTest, running_out_of_descriptors_is_survived),
-      MOAT_TEST(ProxyTest, no_new_connections_but_the_old_ones_go_on),
+      MOAT_TEST(ProxyTest, nothing_new_is_taken_while_the_old_goes_on),
+      MOAT_TEST(ProxyTest, who_does_not_end_is_not_waited_for),
+      MOAT_TEST(ProxyTest, nobody_left_is_the_end_at_once),
       MOAT_TEST(ProxyTest, its_end_cuts_every_connection_and_tells),
       MOAT_TEST(ProxyTest, questions_are_answered_over_udp_and_tcp),
       MOAT_TEST(ProxyTest, idle_questioners_give_way_to_new_ones),
       MOAT_TEST(ProxyTest, a_relay_says_what_was_wanted),
+      MOAT_TEST(ProxyTest, what_was_sent_before_the_end_still_arrives),
       MOAT_TEST(ProxyTest, without_its_header_nothing_is_served_to_a_relay),
       MOAT_TEST(ProxyTest, what_a_credential_is_put_on_is_never_hidden),
   };
