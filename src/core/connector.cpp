@@ -168,6 +168,7 @@ bool Connector::begin(Attempt& attempt) {
   }
   const int yes = 1;  // refused for sockets that are not TCP, which do not need it
   setsockopt(attempt.fd.get(), IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
+  keep_probing(attempt.fd.get());
   if (connect(attempt.fd.get(), address.get(), address.size) == 0) return true;
   if (errno != EINPROGRESS) {
     attempt.failure = failure_of(errno);

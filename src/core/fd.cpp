@@ -1,6 +1,8 @@
 #include "core/fd.h"
 
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -70,6 +72,19 @@ Result<FdPair> make_socket_pair(int type, bool non_blocking) {
   if (socketpair(AF_UNIX, type | SOCK_CLOEXEC | (non_blocking ? SOCK_NONBLOCK : 0), 0, ends) != 0)
     return errno_error("cannot make a socket pair");
   return FdPair{Fd(ends[0]), Fd(ends[1])};
+}
+
+void keep_probing(int fd) {
+  const struct {
+    int level, option, value;
+  } settings[] = {
+      {SOL_SOCKET, SO_KEEPALIVE, 1},
+      {IPPROTO_TCP, TCP_KEEPIDLE, 60},
+      {IPPROTO_TCP, TCP_KEEPINTVL, 15},
+      {IPPROTO_TCP, TCP_KEEPCNT, 4},
+  };
+  for (const auto& set : settings)
+    (void)setsockopt(fd, set.level, set.option, &set.value, sizeof(int));
 }
 
 Result<void> set_non_blocking(int fd, bool on) {

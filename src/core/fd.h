@@ -43,6 +43,9 @@ Result<FdPair> make_pipe(bool non_blocking = false);
 Result<FdPair> make_socket_pair(int type, bool non_blocking = true);
 
 Result<void> set_non_blocking(int fd, bool on = true);
+// Has the kernel find out, within two minutes, that the peer of a silent TCP connection is gone.
+// Without effect on sockets of other kinds.
+void keep_probing(int fd);
 
 // The whole file, at most `limit` bytes; Errc::too_large past that. Blocks: for
 // small local files at start-up, never on a path that serves requests.

@@ -14,9 +14,6 @@ constexpr uint64_t most_discarded = 16 * 1024 * 1024;
 constexpr size_t most_waiting = 64 * 1024;
 constexpr Milliseconds linger_tick{1000};
 constexpr int linger_ticks = 2;
-// How long an agent that has ended its direction may wait for the rest of its answer without a
-// byte of it: a program that is gone looks the same as one that only has no more to say.
-constexpr Milliseconds half_closed{30'000};
 
 }  // namespace
 
@@ -122,7 +119,7 @@ Result<void> Http1Agent::on_body(std::string_view bytes) {
     }
     return {};
   }
-  owner_.limit(world_.settings.limits.idle);
+  owner_.limit(patience());
   relay_->on_request_body(bytes);
   return {};
 }
@@ -212,6 +209,7 @@ void Http1Agent::switch_protocols(ResponseHead head) {
   tunnel_ = request_open_ = close_after_ = true;
   chunk_response_ = counted_ = false;
   reader_.become_tunnel();
+  owner_.limit(patience());
   resume();
 }
 
@@ -236,8 +234,14 @@ void Http1Agent::resume() {
   read();
 }
 
+Milliseconds Http1Agent::patience() const {
+  const Limits& limits = world_.settings.limits;
+  if (tunnel_) return limits.tunnel_idle;
+  return ended_ ? limits.half_closed : limits.idle;
+}
+
 void Http1Agent::moved() {
-  if (state_ == State::exchange) owner_.limit(ended_ ? half_closed : world_.settings.limits.idle);
+  if (state_ == State::exchange) owner_.limit(patience());
 }
 
 void Http1Agent::finished(bool cut) {
@@ -335,7 +339,7 @@ void Http1Agent::input_ended() {
     return relay_->on_agent_gone(
         "the program closed the connection before the answer was complete");
   }
-  owner_.limit(half_closed);
+  owner_.limit(patience());
 }
 
 void Http1Agent::on_drained() {
@@ -363,7 +367,7 @@ void Http1Agent::on_limit() {
     }
     case State::exchange:
       if (relay_->over()) return;
-      if (ended_) return relay_->on_agent_gone("the program went away");
+      if (ended_ && !tunnel_) return relay_->on_agent_gone("the program went away");
       return relay_->on_idle();
     case State::discard:
       return die(true);

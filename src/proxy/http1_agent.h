@@ -60,6 +60,7 @@ class Http1Agent final : public AgentConnection, public AgentSide, private Http1
   void begin_exchange();
   void refuse_unread(const Refusal& refusal);
   void input_ended();
+  [[nodiscard]] Milliseconds patience() const;
   void settle();
   void grant();
   void next();

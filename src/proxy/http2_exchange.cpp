@@ -173,6 +173,8 @@ void Http2Exchange::switch_protocols(ResponseHead head) {
     return later(&Http2Exchange::refuse_accept);
   }
   upgrading_ = false;
+  tunnel_ = true;
+  moved();
   http2_.send_fields(stream_, response_to_http2(head), false);
   resume();
 }
@@ -194,7 +196,8 @@ bool Http2Exchange::full() const {
 }
 
 void Http2Exchange::moved() {
-  idle_.set(world_.settings.limits.idle);
+  const Limits& limits = world_.settings.limits;
+  idle_.set(tunnel_ ? limits.tunnel_idle : limits.idle);
 }
 
 void Http2Exchange::finished(bool cut) {

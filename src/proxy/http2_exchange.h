@@ -62,6 +62,7 @@ class Http2Exchange final : public AgentSide {
   Headers head_;             // of a response without a body, to leave together with its end
   std::string upgrade_key_;  // of a WebSocket: what the origin's answer has to match
   bool upgrading_ = false;   // asked for, and not answered
+  bool tunnel_ = false;      // behind a 101
   bool request_ended_ = false;
   bool end_told_ = false;
   bool response_ended_ = false;

@@ -2,8 +2,10 @@
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <list>
@@ -43,6 +45,13 @@ SocketAddress wanted_address(int fd, bool redirected) {
     }
   }
   return SocketAddress::from(reinterpret_cast<const sockaddr*>(&own), size);
+}
+
+// Those that are served need descriptors for their origins, and the rest of us some.
+size_t most_connections(size_t limit) {
+  rlimit descriptors{};
+  if (getrlimit(RLIMIT_NOFILE, &descriptors) != 0) return limit;
+  return std::min(limit, static_cast<size_t>(descriptors.rlim_cur / 4 * 3));
 }
 
 bool is_for(const HostRule& rule, const Injection& injection) {
@@ -95,6 +104,7 @@ struct Proxy::Impl {
   Impl(Loop& loop_, Settings settings_, Observer& observer, std::unique_ptr<Ca> ca_)
       : loop(loop_),
         settings(std::move(settings_)),
+        most(most_connections(settings.limits.connections)),
         ca(std::move(ca_)),
         trust(settings.upstream_ca_files),
         tls(*ca, trust),
@@ -112,7 +122,7 @@ struct Proxy::Impl {
 
   void accept_some(Accepting& from) {
     for (int i = 0; i < most_in_a_turn; i++) {
-      if (connections() >= settings.limits.connections) return update_wants();
+      if (connections() >= most) return update_wants();
       Fd fd(accept4(from.fd.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
       if (!fd) {
         if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
@@ -129,6 +139,7 @@ struct Proxy::Impl {
   void serve(Fd fd, const Accepting& from) {
     const int on = 1;
     setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    keep_probing(fd.get());
     if (from.proxy_v2) return await_header(std::move(fd));
     Wanted wanted;
     if (from.forward == nullptr) wanted.address = wanted_address(fd.get(), from.redirected);
@@ -199,12 +210,13 @@ struct Proxy::Impl {
   }
 
   void update_wants() {
-    const bool room = connections() < settings.limits.connections && !retry.running();
+    const bool room = connections() < most && !retry.running();
     for (const auto& accepting : listeners) accepting->watch.want(room, false);
   }
 
   Loop& loop;
   Settings settings;
+  size_t most;  // connections
   std::unique_ptr<Ca> ca;
   TrustStore trust;
   TlsContext tls;

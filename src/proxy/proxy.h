@@ -26,15 +26,22 @@ namespace moat::proxy {
 struct Limits {
   Http1Limits http1;
   Http2Limits http2;
-  size_t connections = 4096;         // of the agent's at once; more wait in the backlog
+  // Of the agent's at once; more wait in the backlog. Never more than three quarters of what the
+  // process may open, so that those which are served reach their origins.
+  size_t connections = 16'384;
   size_t pooled_per_origin = 64;     // idle connections kept
   size_t pooled = 256;               // of all origins; a descriptor and some 30 KiB each
   size_t shared_per_origin = 8;      // HTTP/2 connections; with all their streams, 1024 exchanges
   size_t buffer_bytes = 256 * 1024;  // a connection and direction
   Milliseconds first_bytes{10'000};  // until a connection says what it is
   Milliseconds handshake{15'000};
-  Milliseconds head{30'000};         // from a request's first byte to the end of its head
-  Milliseconds idle{3'600'000};      // no byte either way within an exchange
+  Milliseconds head{30'000};     // from a request's first byte to the end of its head
+  Milliseconds idle{3'600'000};  // no byte either way within an exchange
+  // No byte either way in what has become bytes: WebSockets and their like, `tcp`, passthrough.
+  Milliseconds tunnel_idle{24 * 3'600'000};
+  // For an answer's next byte, once the agent has ended its direction of a connection without TLS:
+  // one that is gone looks the same as one that only has no more to say.
+  Milliseconds half_closed{30'000};
   Milliseconds keep_alive{120'000};  // between requests, agent's side
   Milliseconds pool_idle{30'000};    // between requests, origin's side
   Milliseconds resolve{10'000};

@@ -359,7 +359,7 @@ void Session::on_limit() {
   switch (state_) {
     case State::sniff:
       // Where nobody has spoken yet, the first bytes will still decide.
-      if (tunnel_ && transport_->input().empty()) return limit(world_.settings.limits.idle);
+      if (tunnel_ && transport_->input().empty()) return limit(world_.settings.limits.tunnel_idle);
       return give_up("it sent nothing that says what it speaks" + remedy(), true);
     case State::origin:
       return;
@@ -367,7 +367,7 @@ void Session::on_limit() {
       return give_up("the TLS handshake with the program took too long", false);
     case State::opened:
       if (!tunnel_) return give_up("no request came", false);
-      if (transport_->input().empty()) return limit(world_.settings.limits.idle);
+      if (transport_->input().empty()) return limit(world_.settings.limits.tunnel_idle);
       return carry();
     case State::http:
       return agent_->on_limit();

@@ -70,7 +70,7 @@ void TcpTunnel::opened(Result<Opened> origin) {
 
 void TcpTunnel::carry() {
   if (over_ || std::exchange(carrying_, true)) return;
-  owner_.limit(world_.settings.limits.idle);
+  owner_.limit(world_.settings.limits.tunnel_idle);
   carry_on();
 }
 
@@ -99,7 +99,7 @@ void TcpTunnel::carry_on() {
   const bool received = pass(origin, agent_, record_.response_bytes);
   if (received && record_.first_byte_ns < 0)
     record_.first_byte_ns = world_.clock.monotonic_ns() - start_mono_ns_;
-  if (sent || received) owner_.limit(world_.settings.limits.idle);
+  if (sent || received) owner_.limit(world_.settings.limits.tunnel_idle);
   pass_end(agent_, agent_end_, origin, origin_end_);
   pass_end(origin, origin_end_, agent_, agent_end_);
   settle();

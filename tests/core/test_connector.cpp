@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -185,6 +186,19 @@ void families_take_turns(ConnectorTest& t) {
   assert_true(interleave_families({}).empty());
 }
 
+void a_peer_that_vanished_will_be_missed(ConnectorTest& t) {
+  t.addresses = {t.open_address};
+  t.connect();
+  assert_true(t.done());
+  int on = 0;
+  socklen_t size = sizeof on;
+  getsockopt((*t.result)->get(), SOL_SOCKET, SO_KEEPALIVE, &on, &size);
+  assert_int_equal(on, 1);
+  int idle = 0;
+  getsockopt((*t.result)->get(), IPPROTO_TCP, TCP_KEEPIDLE, &idle, &size);
+  assert_int_equal(idle, 60);
+}
+
 void destroying_it_cancels(ConnectorTest& t) {
   t.addresses = {t.open_address};
   t.connect();
@@ -209,6 +223,7 @@ int main() {
       MOAT_TEST(ConnectorTest, who_does_not_answer_is_a_timeout),
       MOAT_TEST(ConnectorTest, no_more_than_eight_are_tried),
       MOAT_TEST(ConnectorTest, families_take_turns),
+      MOAT_TEST(ConnectorTest, a_peer_that_vanished_will_be_missed),
       MOAT_TEST(ConnectorTest, destroying_it_cancels),
   };
   return cmocka_run_group_tests_name("core/connector", tests, nullptr, nullptr);

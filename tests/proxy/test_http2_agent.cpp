@@ -455,6 +455,20 @@ void be_a_websocket(Peer& peer, bool right) {
   if (!peer.received.empty()) peer.transport.write(std::exchange(peer.received, {}));
 }
 
+void a_websocket_may_be_silent(Http2Wall& t) {
+  t.settings.limits.idle = t.settings.limits.keep_alive = Milliseconds(50);
+  t.speak();
+  t.origin.script = [](Peer& peer) { be_a_websocket(peer, true); };
+  const SeenStream& seen = t.ask(websocket, false);
+  assert_true(t.until([&] { return seen.body == "hi"; }));
+  Timer timer(t.loop, [&t] { t.loop.stop(); });
+  timer.start(Milliseconds(200));
+  t.loop.run();
+  assert_false(seen.ended);
+  t.agent.http2->send_data(1, "more");
+  assert_true(t.until([&] { return seen.body == "himore"; }));
+}
+
 void a_websocket_becomes_an_upgrade(Http2Wall& t) {
   t.speak();
   std::string asked;
@@ -746,6 +760,7 @@ int main() {
       MOAT_TEST(Http2Wall, an_agent_that_goes_away_ends_all_its_exchanges),
       MOAT_TEST(Http2Wall, an_answer_before_the_end_of_the_request_is_whole),
       MOAT_TEST(Http2Wall, a_plain_connect_is_refused_with_a_reason),
+      MOAT_TEST(Http2Wall, a_websocket_may_be_silent),
       MOAT_TEST(Http2Wall, a_websocket_becomes_an_upgrade),
       MOAT_TEST(Http2Wall, an_origin_may_end_its_half_of_a_websocket_first),
       MOAT_TEST(Http2Wall, an_origin_that_answers_another_key_is_not_believed),

@@ -28,7 +28,7 @@ void a_request_passes_unchanged_but_for_the_connections_own(Wall& t) {
       "Authorization: Bearer own\r\nACCEPT: */*\r\n\r\n");
   assert_true(t.until_has(agent, "\r\n\r\nok"));
   assert_string_equal(t.origin.last().c_str(),
-                      "GET /a%2Fb?c=d HTTP/1.1\r\nX-First: 1\r\nHost: api.example.com\r\n"
+                      "GET /a%2Fb?c=d HTTP/1.1\r\nX-First: 1\r\nhOST: api.example.com\r\n"
                       "Authorization: Bearer own\r\nACCEPT: */*\r\n\r\n");
   assert_true(t.until_told());
   const Exchange& told = t.told();

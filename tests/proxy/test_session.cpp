@@ -594,7 +594,7 @@ void a_host_with_a_credential_has_no_tcp_where_requests_go(Wall& t) {
 
 void a_tunnel_in_which_nothing_moves_is_ended(Wall& t) {
   allow_tcp(t, "db.example.com:5432");
-  t.settings.limits.idle = Milliseconds(50);
+  t.settings.limits.tunnel_idle = Milliseconds(50);
   t.settings.limits.first_bytes = Milliseconds(20);
   origin_echoes(t);
   Peer& silent = t.connect("db.example.com", 5432);

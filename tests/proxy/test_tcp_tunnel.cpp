@@ -72,7 +72,7 @@ void nothing_is_carried_before_it_is_asked_for(TunnelTest& t) {
   assert_int_equal(t.program->total, 0);
   t.tunnel->carry();
   assert_true(t.until([&] { return origin.has("early") && t.program->has("first"); }));
-  assert_true(t.last_limit == t.settings.limits.idle);
+  assert_true(t.last_limit == t.settings.limits.tunnel_idle);
 }
 
 void each_direction_ends_by_itself(TunnelTest& t) {

@@ -230,6 +230,21 @@ void more_exchanges_than_streams_take_more_connections(Http2Wall& t) {
   for (Peer* agent : agents) assert_true(t.until_has(*agent, "done"));
 }
 
+void a_stream_is_not_waited_for_without_end(Http2Wall& t) {
+  Limits& limits = t.settings.limits;
+  limits.shared_per_origin = 1;
+  t.server.limits.streams = 1;
+  t.warm();
+  t.server.on_end = nullptr;
+  Peer& first = t.get();
+  assert_true(t.until([&] { return t.server.order.size() == 1; }));
+  limits.resolve = limits.connect = limits.handshake = Milliseconds(20);
+  Peer& second = t.get();
+  assert_true(t.until_has(second, "504 Gateway Timeout"));
+  assert_int_equal(t.server.accepted(), 1);
+  assert_false(first.gone());
+}
+
 void a_shared_connection_that_nobody_uses_is_closed(Http2Wall& t) {
   t.settings.limits.pool_idle = Milliseconds(100);
   t.warm();
@@ -345,6 +360,7 @@ int main() {
       MOAT_TEST(Http2Wall, a_failure_is_told_to_all_who_waited),
       MOAT_TEST(Http2Wall, an_origin_may_turn_to_http1),
       MOAT_TEST(Http2Wall, more_exchanges_than_streams_take_more_connections),
+      MOAT_TEST(Http2Wall, a_stream_is_not_waited_for_without_end),
       MOAT_TEST(Http2Wall, a_shared_connection_that_nobody_uses_is_closed),
       MOAT_TEST(Http2Wall, a_refused_stream_is_asked_for_once_more),
       MOAT_TEST(Http2Wall, a_body_that_was_taken_is_not_sent_again),

@@ -50,6 +50,8 @@ void print_limits() {
   limit("the answer of a proxy before it", seconds(limits.connect));
   limit("a TLS handshake with an origin", seconds(limits.handshake));
   limit("an exchange in which nothing moves", seconds(limits.idle));
+  limit("a WebSocket or other tunnel, likewise", seconds(limits.tunnel_idle));
+  limit("an answer, once the program ended its side", seconds(limits.half_closed));
   limit("between requests, the program's side", seconds(limits.keep_alive));
   limit("between requests, an origin's side", seconds(limits.pool_idle));
 }
