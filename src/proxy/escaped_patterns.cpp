@@ -36,6 +36,7 @@ void EscapedPatterns::visit_leads(std::string_view text, size_t from, size_t unt
       const void* found = memchr(text.data() + at, lead, until - at);
       if (found == nullptr) break;
       at = static_cast<size_t>(static_cast<const char*>(found) - text.data());
+      if (at + 1 < text.size() && !may_escape(lead, text[at + 1])) continue;
       visit(at, read_escape(text.substr(at)));
     }
   }

@@ -250,7 +250,7 @@ Result<void> GzipFilter::take_text(std::string_view text, std::string& out) {
   sum_.add(text);
   block_text_ += text.size();
   window_stale_ = true;
-  std::string clean = scrubber_->feed(text);
+  const std::string_view clean = scrubber_->feed(text);
   if (altered()) {
     compress(clean, Z_NO_FLUSH, out);
   } else if (scrubber_->hits() > 0) {
@@ -263,7 +263,7 @@ Result<void> GzipFilter::take_text(std::string_view text, std::string& out) {
 Result<bool> GzipFilter::close(std::string& out) {
   const bool whole = state_ == State::header && unread().empty();
   if (!whole) return error(Errc::closed, "the gzip body ends in the middle");
-  const std::string clean = scrubber_->finish();
+  const std::string_view clean = scrubber_->finish();
   if (altered()) {
     compress(clean, Z_FINISH, out);
     append_le32(out, written_.crc);

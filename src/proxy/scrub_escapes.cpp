@@ -141,6 +141,17 @@ Escape read_reference(std::string_view text) {
 
 }  // namespace
 
+bool may_escape(char lead, char next) {
+  switch (lead) {
+    case '%':
+      return digit(next).has_value();
+    case '\\':
+      return std::string_view("\\ux/\"'<>&").find(next) != std::string_view::npos;
+    default:
+      return std::string_view("#algq").find(next) != std::string_view::npos;
+  }
+}
+
 Escape read_escape(std::string_view text) {
   if (text.size() < 2) return cut();
   switch (text.front()) {

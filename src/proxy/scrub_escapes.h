@@ -9,6 +9,9 @@ namespace moat::proxy {
 // An escape begins with one of these.
 inline constexpr std::string_view escape_leads = "%\\&";
 
+// Can a lead followed by this byte begin an escape? What most bytes say no to, cheaply.
+bool may_escape(char lead, char next);
+
 struct Escape {
   size_t length = 0;  // in the text; 0: this is no escape
   bool open = false;  // the text ends before it can be told

@@ -96,9 +96,37 @@ ScrubMatch ScrubPatterns::next(std::string_view text, size_t from, size_t until)
   return {};
 }
 
+// Is none of the patterns there as it is? Each step of a walk waits for the one before, so four of
+// them side by side take hardly longer than one.
+bool ScrubPatterns::none_exact(std::string_view text, size_t until) const {
+  constexpr size_t walks = 4;
+  if (patterns_.empty()) return true;
+  const size_t last = window_ - 1;
+  const size_t end = text.size() > last ? std::min(until, text.size() - last) : 0;
+  size_t at[walks];
+  size_t stop[walks];
+  for (size_t i = 0; i < walks; ++i) {
+    at[i] = end / walks * i;
+    stop[i] = i + 1 < walks ? end / walks * (i + 1) : end;
+  }
+  const auto step = [&](size_t& from) {
+    const size_t shift = shifts_[pair_hash(text[from + last - 1], text[from + last])];
+    if (shift == 0 && longest_at(text.substr(from)) > 0) return false;
+    from += shift > 0 ? shift : 1;
+    return true;
+  };
+  while (at[0] < stop[0] && at[1] < stop[1] && at[2] < stop[2] && at[3] < stop[3]) {
+    if (!(step(at[0]) && step(at[1]) && step(at[2]) && step(at[3]))) return false;
+  }
+  for (size_t i = 0; i < walks; ++i) {
+    if (next(text, at[i], stop[i]).length > 0) return false;
+  }
+  return true;
+}
+
 std::vector<ScrubMatch> ScrubPatterns::find(std::string_view text, size_t until) const {
   std::vector<ScrubMatch> matches;
-  for (size_t from = 0; from < until;) {
+  for (size_t from = none_exact(text, until) ? until : 0; from < until;) {
     const ScrubMatch match = next(text, from, until);
     if (match.length == 0) break;
     matches.push_back(match);
@@ -132,33 +160,35 @@ Scrubber::~Scrubber() {
   wipe(held_);
 }
 
-std::string Scrubber::feed(std::string_view bytes) {
+std::string_view Scrubber::feed(std::string_view bytes) {
   if (held_.empty()) {
     const size_t count = patterns_.open_tail(bytes);
-    std::string out = release(bytes, count);
     held_ = bytes.substr(count);
-    return out;
+    return release(bytes, count);
   }
   held_ += bytes;
   const size_t count = patterns_.open_tail(held_);
-  std::string out = release(held_, count);
+  out_ = std::string(release(held_, count));
   std::string rest = held_.substr(count);
   wipe(held_);
   held_ = std::move(rest);
-  return out;
+  return out_;
 }
 
-std::string Scrubber::finish() {
-  std::string out = release(held_, held_.size());
+std::string_view Scrubber::finish() {
+  out_ = std::string(release(held_, held_.size()));
   wipe(held_);
   held_.clear();
   masked_ = 0;
-  return out;
+  return out_;
 }
 
-// The first `count` bytes of `text`, every byte of every secret that begins among them masked.
-// Overlapping ones too: masking the one and leaving the other's rest would tell something.
-std::string Scrubber::release(std::string_view text, size_t count) {
+// The first `count` bytes of `text`, every byte of every secret that begins among them masked: in
+// out_, or where there is none, as they stand. Overlapping ones too: masking the one and leaving
+// the other's rest would tell something.
+std::string_view Scrubber::release(std::string_view text, size_t count) {
+  const std::vector<ScrubMatch> matches = patterns_.find(text, count);
+  if (matches.empty() && masked_ == 0) return text.substr(0, count);
   std::string out(text.substr(0, count));
   size_t masked = masked_;  // up to here
   const auto mask = [&](size_t from, size_t to) {
@@ -167,19 +197,20 @@ std::string Scrubber::release(std::string_view text, size_t count) {
               out.begin() + static_cast<std::ptrdiff_t>(std::min(to, count)), '*');
   };
   mask(0, masked);
-  for (const ScrubMatch& match : patterns_.find(text, count)) {
+  for (const ScrubMatch& match : matches) {
     if (match.at >= masked) ++hits_;
     mask(match.at, match.at + match.length);
     masked = std::max(masked, match.at + match.length);
   }
   masked_ = masked > count ? masked - count : 0;
-  return out;
+  out_ = std::move(out);
+  return out_;
 }
 
 std::string scrub(const ScrubPatterns& patterns, std::string_view text, size_t* hits) {
   if (patterns.clean(text)) return std::string(text);
   Scrubber scrubber(patterns);
-  std::string out = scrubber.feed(text);
+  std::string out(scrubber.feed(text));
   out += scrubber.finish();
   if (hits != nullptr) *hits += scrubber.hits();
   return out;

@@ -35,6 +35,7 @@ class ScrubPatterns {
   void add_form(std::string& form);  // and wipes it
   void index();
   [[nodiscard]] ScrubMatch next(std::string_view text, size_t from, size_t until) const;
+  [[nodiscard]] bool none_exact(std::string_view text, size_t until) const;
   [[nodiscard]] size_t longest_at(std::string_view text) const;
 
   std::vector<Secret> patterns_;  // by their first byte
@@ -54,18 +55,20 @@ class Scrubber {
   ~Scrubber();
   Scrubber(const Scrubber&) = delete;
   Scrubber& operator=(const Scrubber&) = delete;
-  // Returns what may leave now: the input, scrubbed, less a tail that may begin a secret.
-  std::string feed(std::string_view bytes);
+  // Returns what may leave now: the input, scrubbed, less a tail that may begin a secret. Good
+  // until the next call, and as long as `bytes`: where there is nothing to scrub, it lies in them.
+  std::string_view feed(std::string_view bytes);
   // The rest, at the end of the body.
-  std::string finish();
+  std::string_view finish();
   [[nodiscard]] size_t hits() const { return hits_; }
   // A tail is held back.
   [[nodiscard]] bool open() const { return !held_.empty(); }
 
  private:
-  std::string release(std::string_view text, size_t count);
+  std::string_view release(std::string_view text, size_t count);
 
   const ScrubPatterns& patterns_;
+  std::string out_;    // what the last call returned, unless that lay in its input
   std::string held_;   // as it came; may be a piece of a secret
   size_t masked_ = 0;  // bytes at its start that belong to a secret found before
   size_t hits_ = 0;

@@ -255,7 +255,7 @@ static void ordinary_escapes_pass_at_once(ScrubTest&) {
   Scrubber scrubber(patterns);
   for (const char* text :
        {"{\"a\":\"b\\\"\\n\\u00e9\"}\n", "a=b%20c&d=%2F\n", "&nbsp;&amp; x &#169;\n"}) {
-    const std::string out = scrubber.feed(text);
+    const std::string out(scrubber.feed(text));
     assert_string_equal(out.c_str(), text);
   }
 }
