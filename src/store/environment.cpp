@@ -25,9 +25,10 @@ using Cursor = Handle<MDB_cursor, mdb_cursor_close>;
 // Address space, not memory or disk: what a run can write before the map must first grow.
 constexpr size_t first_map = (sizeof(void*) == 8 ? 64 : 16) * size_t{1024 * 1024};
 constexpr size_t largest_map = sizeof(void*) == 8 ? size_t{1} << 40 : size_t{512} * 1024 * 1024;
-// Pages that were touched stay mapped, and count as memory of ours although they are the system's
-// cache: after so many bytes the map is made anew.
-constexpr size_t remap_after = 2 * size_t{1024 * 1024};
+// LMDB keeps every page that it once changed, in case that another is to be; and those that it has
+// read stay mapped, and count as ours although they are the system's cache. After so many bytes it
+// is opened anew.
+constexpr size_t reopen_after = size_t{1024} * 1024;
 constexpr unsigned max_readers = 126;  // 64 bytes each: the lock file stays at two pages
 constexpr unsigned commits_between_reader_checks = 64;
 
@@ -133,7 +134,7 @@ struct Environment::Impl {
   Env env;
   std::array<MDB_dbi, table_names.size()> tables{};
   unsigned commits = 0;
-  size_t written = 0;  // since the map was made
+  size_t written = 0;  // since it was opened
   std::optional<OpenForWriting> registered;
 
   [[nodiscard]] bool read_only() const { return (flags & MDB_RDONLY) != 0; }
@@ -223,10 +224,11 @@ struct Environment::Impl {
     return rc;
   }
 
-  // A map that cannot be made again is made by the next write, or that fails.
-  void remap() {
+  // What cannot be opened now is opened by the next write, or that fails.
+  void reopen() {
     written = 0;
-    if (mdb_env_set_mapsize(env.get(), map) != 0) env.reset();
+    env.reset();
+    if (!open()) env.reset();
   }
 
   // Pages at the end that were given back before they were ever written may leave the file shorter
@@ -335,7 +337,7 @@ Result<void> Environment::write(const Batch& batch) {
     return lmdb_error(rc, "write to", self.path);
   }
   self.pad();
-  if ((self.written += batch.bytes()) > remap_after) self.remap();
+  if ((self.written += batch.bytes()) > reopen_after) self.reopen();
   if (++self.commits % commits_between_reader_checks == 0 && self.env) self.check_readers();
   return {};
 }
