@@ -49,7 +49,8 @@ std::string write_head(const RequestHead& head) {
   out += "\r\n";
   const size_t host_index = std::min(head.host_index, head.headers.size());
   for (size_t i = 0; i <= head.headers.size(); ++i) {
-    if (i == host_index && !head.authority.empty()) append_field(out, head.host_name, head.authority);
+    if (i == host_index && !head.authority.empty())
+      append_field(out, head.host_name, head.authority);
     if (i < head.headers.size()) append_field(out, head.headers[i].name, head.headers[i].value);
   }
   out += "\r\n";
