@@ -14,28 +14,31 @@ mkdir -p "$found"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT INT TERM
 
-status=0
+fuzz_one() { # TARGET NAME
+	mkdir -p "$work/$2"
+	[ ! -d "$here/corpus/$2" ] || cp -R "$here/corpus/$2/." "$work/$2/"
+	if "$1" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -max_len=65536 \
+		-print_final_stats=0 -verbosity=0 -artifact_prefix="$found/$2-" \
+		"$work/$2" >"$work/$2.log" 2>&1; then
+		echo "ok     $2: $(find "$work/$2" -type f | wc -l) inputs kept"
+	else
+		echo "FAILED $2"
+		tail -n 60 "$work/$2.log"
+		: >"$work/failed"
+	fi
+}
+
+# One for each processor at a time: they all take as long.
 count=0
 for target in "$build"/tests/fuzz/fuzz_*; do
 	[ -f "$target" ] && [ -x "$target" ] || continue
-	name=${target##*/fuzz_}
 	count=$((count + 1))
-	mkdir -p "$work/$name"
-	[ ! -d "$here/corpus/$name" ] || cp -R "$here/corpus/$name/." "$work/$name/"
-	dictionary=$here/$name.dict
-	set -- -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -max_len=65536 \
-		-print_final_stats=0 -verbosity=0 -artifact_prefix="$found/$name-"
-	[ ! -f "$dictionary" ] || set -- "$@" -dict="$dictionary"
-	if "$target" "$@" "$work/$name" >"$work/$name.log" 2>&1; then
-		echo "ok     $name: $(find "$work/$name" -type f | wc -l) inputs kept"
-	else
-		echo "FAILED $name"
-		tail -n 60 "$work/$name.log"
-		status=1
-	fi
+	fuzz_one "$target" "${target##*/fuzz_}" &
+	[ $((count % $(nproc))) -ne 0 ] || wait
 done
+wait
 if [ "$count" -eq 0 ]; then
 	echo "no fuzz targets in $build: configure it with -Dfuzz=true" >&2
 	exit 2
 fi
-exit $status
+[ ! -e "$work/failed" ]
