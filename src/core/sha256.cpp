@@ -102,6 +102,7 @@ bool HardwareSha256::available() {
 }
 
 void HardwareSha256::add(std::string_view bytes) {
+  if (bytes.empty()) return;  // of nothing there need not be an address, which memcpy() wants
   total_ += bytes.size();
   if (held_ > 0) {
     const size_t take = std::min(bytes.size(), block - held_);
