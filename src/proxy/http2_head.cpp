@@ -89,13 +89,15 @@ Result<Headers> take_apart(Headers fields, std::array<Pseudo, Count>& pseudo) {
   return headers;
 }
 
-// Joins the crumbs of RFC 9113 8.2.3.
+// Joins the crumbs of RFC 9113 8.2.3. An empty one would leave white space at an end of the value,
+// which no field may have.
 void join_cookies(Headers& headers) {
   const auto is_cookie = [](const Header& header) { return header.name == "cookie"; };
   const auto first = std::find_if(headers.begin(), headers.end(), is_cookie);
   if (first == headers.end()) return;
   for (auto crumb = first + 1; crumb != headers.end(); ++crumb) {
-    if (is_cookie(*crumb)) first->value += "; " + crumb->value;
+    if (!is_cookie(*crumb) || crumb->value.empty()) continue;
+    first->value += (first->value.empty() ? "" : "; ") + crumb->value;
   }
   headers.erase(std::remove_if(first + 1, headers.end(), is_cookie), headers.end());
 }

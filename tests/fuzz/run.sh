@@ -1,5 +1,6 @@
 #!/bin/sh
 # Runs each fuzz target of a build for so many seconds, on a copy of its seeds: run.sh BUILD SECONDS
+# FUZZ_SEED makes it walk the same way each time; without it, it looks for something new.
 # Fails when one of them finds a crash, a leak or a hang; what it found is left in BUILD/fuzz-found.
 set -u
 if [ $# -ne 2 ]; then
@@ -17,7 +18,7 @@ trap 'rm -rf "$work"' EXIT INT TERM
 fuzz_one() { # TARGET NAME
 	mkdir -p "$work/$2"
 	[ ! -d "$here/corpus/$2" ] || cp -R "$here/corpus/$2/." "$work/$2/"
-	if "$1" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -max_len=65536 \
+	if "$1" -max_total_time="$seconds" -seed="${FUZZ_SEED:-0}" -timeout=10 -rss_limit_mb=2048 -max_len=65536 \
 		-print_final_stats=0 -verbosity=0 -artifact_prefix="$found/$2-" \
 		"$work/$2" >"$work/$2.log" 2>&1; then
 		echo "ok     $2: $(find "$work/$2" -type f | wc -l) inputs kept"

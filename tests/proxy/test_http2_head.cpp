@@ -131,6 +131,13 @@ void host_and_authority_are_one(Http2HeadTest& t) {
   assert_int_equal(count(instead->headers, "host"), 0);
 }
 
+void empty_crumbs_leave_no_trace(Http2HeadTest& t) {
+  const auto head = request_from_http2(t.with({{"cookie", ""}, {"cookie", "x=1"}, {"cookie", ""}}));
+  const bool taken = head.has_value();
+  assert_true(taken);
+  assert_string_equal(find(head->headers, "cookie")->value.c_str(), "x=1");
+}
+
 void crumbs_of_cookies_are_joined_where_the_first_stood(Http2HeadTest& t) {
   const auto head = request_from_http2(
       t.with({{"a", "1"}, {"cookie", "x=1"}, {"b", "2"}, {"cookie", "y=2"}, {"cookie", "z=3"}}));
@@ -315,6 +322,7 @@ int main() {
       MOAT_TEST(Http2HeadTest, what_two_readers_could_take_differently_is_refused),
       MOAT_TEST(Http2HeadTest, host_and_authority_are_one),
       MOAT_TEST(Http2HeadTest, crumbs_of_cookies_are_joined_where_the_first_stood),
+      MOAT_TEST(Http2HeadTest, empty_crumbs_leave_no_trace),
       MOAT_TEST(Http2HeadTest, the_length_of_a_body_is_what_is_announced),
       MOAT_TEST(Http2HeadTest, an_extended_connect_becomes_an_upgrade_and_back),
       MOAT_TEST(Http2HeadTest, each_websocket_has_a_key_of_its_own),
