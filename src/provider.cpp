@@ -35,16 +35,22 @@ const ProviderSite github_com = {
     .check_url = "https://api.github.com/user",
 };
 
+// GitHub Enterprise, in the cloud and on a server of one's own.
+const std::vector<ProviderHost> enterprise_hosts = {
+    {"{host}", "Authorization", nullptr, git_user},
+    {"api.{host}", "Authorization", bearer, nullptr},
+    {"uploads.{host}", "Authorization", bearer, nullptr},
+    {"raw.{host}", "Authorization", bearer, nullptr},
+    {"gist.{host}", "Authorization", nullptr, git_user},
+    {"codeload.{host}", nullptr, nullptr, nullptr}};
+const std::vector<const char*> enterprise_variables = {"GH_ENTERPRISE_TOKEN",
+                                                       "GITHUB_ENTERPRISE_TOKEN"};
+
 // The API is on a name of its own here, as on github.com.
 const ProviderSite ghe_com = {
     .server = "*.ghe.com",
-    .hosts = {{"{host}", "Authorization", nullptr, git_user},
-              {"api.{host}", "Authorization", bearer, nullptr},
-              {"uploads.{host}", "Authorization", bearer, nullptr},
-              {"raw.{host}", "Authorization", bearer, nullptr},
-              {"gist.{host}", "Authorization", nullptr, git_user},
-              {"codeload.{host}", nullptr, nullptr, nullptr}},
-    .variables = {"GH_ENTERPRISE_TOKEN", "GITHUB_ENTERPRISE_TOKEN"},
+    .hosts = enterprise_hosts,
+    .variables = enterprise_variables,
     .commands = gh_command,
     .check_url = "https://api.{host}/user",
 };
@@ -53,13 +59,8 @@ const ProviderSite ghe_com = {
 // subdomain isolation some parts have names of their own.
 const ProviderSite github_server = {
     .server = "*",
-    .hosts = {{"{host}", "Authorization", nullptr, git_user},
-              {"api.{host}", "Authorization", bearer, nullptr},
-              {"uploads.{host}", "Authorization", bearer, nullptr},
-              {"raw.{host}", "Authorization", bearer, nullptr},
-              {"gist.{host}", "Authorization", nullptr, git_user},
-              {"codeload.{host}", nullptr, nullptr, nullptr}},
-    .variables = {"GH_ENTERPRISE_TOKEN", "GITHUB_ENTERPRISE_TOKEN"},
+    .hosts = enterprise_hosts,
+    .variables = enterprise_variables,
     .commands = gh_command,
     .check_url = "https://{host}/api/v3/user",
 };
