@@ -8,6 +8,18 @@ namespace {
 
 // clang-format off
 const Option json_option = {"json", 0, nullptr, "Print JSON, for programs"};
+// Of run and of proxy: what the wall is told.
+const Option grant_option = {"grant", 'g', "NAME",
+    "Put this credential on requests to its hosts", true};
+const Option name_option = {"name", 'n', "NAME", "Call the run this"};
+const Option allow_host_option = {"allow-host", 0, "HOST[:PORT][ local]",
+    "Let the policy pass HOST, which may be a private address if 'local' follows", true};
+const Option connect_to_option = {"connect-to", 0, "HOST:PORT=ADDR:PORT",
+    "Connect elsewhere for HOST:PORT; the name that is verified stays HOST", true};
+const Option upstream_ca_option = {"upstream-ca", 0, "FILE",
+    "Trust the roots in FILE (PEM) besides the system's", true};
+const Option upstream_proxy_option = {"upstream-proxy", 0, "URL",
+    "Connect through this HTTP proxy: http://[USER:PASSWORD@]HOST:PORT, or off"};
 
 // In the order of the alphabet, which is the order of `moat help`.
 const std::vector<Command> table = {
@@ -46,35 +58,29 @@ const std::vector<Command> table = {
      {{"listen", 'l', "ADDRESS:PORT|unix:PATH", "Where to listen; port 0 picks one", true},
       {"ca-out", 0, "FILE", "Write the CA's certificate there, for the clients"},
       {"policy", 0, "FILE", "What may be reached: the keys of 'network', as in agent.yaml"},
-      {"grant", 'g', "NAME", "Put this credential on requests to its hosts", true},
+      grant_option,
       {"header", 0, "HOST=NAME: VALUE",
        "Set a header on requests to HOST; VALUE ends in env://VARIABLE or file://PATH", true},
-      {"name", 'n', "NAME", "Call the run this"},
-      {"allow-host", 0, "HOST[:PORT][ local]",
-       "Let the policy pass HOST, which may be a private address if 'local' follows", true},
-      {"connect-to", 0, "HOST:PORT=ADDR:PORT",
-       "Connect elsewhere for HOST:PORT; the name that is verified stays HOST", true},
-      {"upstream-ca", 0, "FILE", "Trust the roots in FILE (PEM) besides the system's", true},
-      {"upstream-proxy", 0, "URL",
-       "Connect through this HTTP proxy: http://[USER:PASSWORD@]HOST:PORT, or off"},
+      name_option,
+      allow_host_option,
+      connect_to_option,
+      upstream_ca_option,
+      upstream_proxy_option,
       {"auth", 0, nullptr, "Ask for a password everywhere, not only beyond this machine"},
       {"auth-file", 0, "FILE", "The passwords: lines of USER:PASSWORD; asked for everywhere"}},
      0, 0, false, true, cmd_proxy},
     {"revoke", "CREDENTIAL...", "Forget stored credentials",
      {json_option}, 1, -1, false, false, cmd_revoke},
     {"run", "[WORKSPACE] [-- COMMAND...]", "Run a command in a sealed sandbox",
-     {{"grant", 'g', "NAME", "Put this credential on requests to its hosts", true},
+     {grant_option,
       {"env", 'e', "NAME[=VALUE]", "Set a variable; without VALUE, as it is here", true},
       {"mount", 'm', "SOURCE:TARGET[:ro]", "Mount a file or directory of the host", true},
-      {"name", 'n', "NAME", "Call the run this"},
+      name_option,
       {"runtime", 0, "ENGINE", "docker or bubblewrap, instead of what is found"},
-      {"allow-host", 0, "HOST[:PORT][ local]",
-       "Let the policy pass HOST, which may be a private address if 'local' follows", true},
-      {"connect-to", 0, "HOST:PORT=ADDR:PORT",
-       "Connect elsewhere for HOST:PORT; the name that is verified stays HOST", true},
-      {"upstream-ca", 0, "FILE", "Trust the roots in FILE (PEM) besides the system's", true},
-      {"upstream-proxy", 0, "URL",
-       "Connect through this HTTP proxy: http://[USER:PASSWORD@]HOST:PORT, or off"},
+      allow_host_option,
+      connect_to_option,
+      upstream_ca_option,
+      upstream_proxy_option,
       {"trust-config", 0, nullptr,
        "Obey agent.yaml where it adds roots, redirections, local hosts or mounts"},
       {"workdir", 'w', "DIRECTORY", "Start the command there, in the sandbox"},

@@ -7,7 +7,7 @@
 #include "core/clock.h"
 #include "core/fd.h"
 #include "core/text.h"
-#include "wall.h"
+#include "wall_settings.h"
 
 namespace moat {
 

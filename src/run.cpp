@@ -9,7 +9,7 @@
 #include "core/fd.h"
 #include "core/log.h"
 #include "core/text.h"
-#include "wall.h"
+#include "wall_settings.h"
 
 namespace moat {
 namespace {

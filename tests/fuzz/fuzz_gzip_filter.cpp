@@ -9,6 +9,8 @@
 
 #include "proxy/gzip_filter.h"
 
+#include "proxy/gzip_text.h"
+
 using namespace moat;
 using namespace moat::proxy;
 
@@ -47,51 +49,22 @@ Outcome pass(const ScrubPatterns& patterns, std::string_view body, unsigned dice
 
 // As much text as there is in it.
 std::string text_of(std::string_view bytes) {
-  std::string out;
-  while (!bytes.empty()) {
-    z_stream stream{};
-    inflateInit2(&stream, 15 + 16);
-    stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(bytes.data()));
-    stream.avail_in = static_cast<uInt>(bytes.size());
-    int code = Z_OK;
-    while (code == Z_OK) {
-      char piece[4096];
-      stream.next_out = reinterpret_cast<Bytef*>(piece);
-      stream.avail_out = sizeof piece;
-      code = inflate(&stream, Z_NO_FLUSH);
-      out.append(piece, sizeof piece - stream.avail_out);
-    }
-    bytes = bytes.substr(bytes.size() - stream.avail_in);
-    inflateEnd(&stream);
-    if (code != Z_STREAM_END) break;
-  }
-  return out;
+  int code = 0;
+  return test::gunzip_some(bytes, code);
 }
 
 // Text as deflate writes it, with a flush of some kind behind each piece.
 std::string compressed(std::string_view text, unsigned dice) {
+  static constexpr int flushes[] = {Z_NO_FLUSH, Z_PARTIAL_FLUSH, Z_SYNC_FLUSH, Z_BLOCK};
+  test::GzipWriter writer(static_cast<int>(dice % 10));
   std::string out;
-  z_stream stream{};
-  deflateInit2(&stream, static_cast<int>(dice % 10), Z_DEFLATED, 15 + 16, 8, 0);
-  while (true) {
-    static constexpr int flushes[] = {Z_NO_FLUSH, Z_PARTIAL_FLUSH, Z_SYNC_FLUSH, Z_BLOCK};
+  while (!text.empty()) {
     dice = dice * 75 + 74;
     const size_t count = std::min<size_t>(dice >> 5 & 63, text.size());
-    const int flush = text.empty() ? Z_FINISH : flushes[dice >> 2 & 3];
-    stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(text.data()));
-    stream.avail_in = static_cast<uInt>(count);
-    do {
-      char piece[4096];
-      stream.next_out = reinterpret_cast<Bytef*>(piece);
-      stream.avail_out = sizeof piece;
-      deflate(&stream, flush);
-      out.append(piece, sizeof piece - stream.avail_out);
-    } while (stream.avail_out == 0);
+    out += writer.write(text.substr(0, count), flushes[dice >> 2 & 3]);
     text.remove_prefix(count);
-    if (flush == Z_FINISH) break;
   }
-  deflateEnd(&stream);
-  return out;
+  return out + writer.write({}, Z_FINISH);
 }
 
 void check(bool right) {

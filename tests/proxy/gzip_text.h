@@ -44,15 +44,16 @@ inline std::string gzip(std::string_view text, int level = 6, int strategy = Z_D
   return GzipWriter(level, strategy).write(text, Z_FINISH);
 }
 
-// All members' text; what is there of it, if `whole` is false. Throws where it is damaged.
-inline std::string gunzip(std::string_view bytes, bool whole = true) {
+// As much of all members' text as there is; `code` is how the last of them ended.
+inline std::string gunzip_some(std::string_view bytes, int& code) {
   std::string out;
-  while (!bytes.empty()) {
+  code = Z_STREAM_END;
+  while (!bytes.empty() && code == Z_STREAM_END) {
     z_stream stream{};
     inflateInit2(&stream, 15 + 16);
     stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(bytes.data()));
     stream.avail_in = static_cast<uInt>(bytes.size());
-    int code = Z_OK;
+    code = Z_OK;
     while (code == Z_OK) {
       char piece[4096];
       stream.next_out = reinterpret_cast<Bytef*>(piece);
@@ -62,10 +63,16 @@ inline std::string gunzip(std::string_view bytes, bool whole = true) {
     }
     bytes = bytes.substr(bytes.size() - stream.avail_in);
     inflateEnd(&stream);
-    if (code == Z_STREAM_END) continue;
-    if (whole || code != Z_BUF_ERROR) throw std::runtime_error("this is no gzip");
-    break;
   }
+  return out;
+}
+
+// All members' text; what is there of it, if `whole` is false. Throws where it is damaged.
+inline std::string gunzip(std::string_view bytes, bool whole = true) {
+  int code = Z_OK;
+  std::string out = gunzip_some(bytes, code);
+  if (code != Z_STREAM_END && (whole || code != Z_BUF_ERROR))
+    throw std::runtime_error("this is no gzip");
   return out;
 }
 

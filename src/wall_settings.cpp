@@ -1,4 +1,4 @@
-#include "wall.h"
+#include "wall_settings.h"
 
 #include <algorithm>
 #include <utility>
