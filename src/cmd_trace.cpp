@@ -31,17 +31,25 @@ struct Wanted {
   }
 };
 
-// Texts of the record that have not been seen yet, in batches.
+std::string_view text_of(const std::string& span) {
+  return span;
+}
+std::string_view text_of(const store::AuditRecord& exchange) {
+  return exchange.data();
+}
+
+// JSON texts of the record that have not been seen yet, in batches.
 template <class Read, class Use>
 Result<void> each_new(uint64_t& next, const Read& read, const Use& use) {
   for (;;) {
-    const auto texts = read(next);
-    if (!texts) return texts.error();
-    for (const std::string& text : *texts) {
+    const auto found = read(next);
+    if (!found) return found.error();
+    for (const auto& entry : *found) {
       ++next;
+      const std::string_view text = text_of(entry);
       if (auto json = Json::parse(text)) use(text, json->view());
     }
-    if (texts->size() < batch) return {};
+    if (found->size() < batch) return {};
   }
 }
 
@@ -51,7 +59,7 @@ Result<void> trace_network(const RunEntry& run, store::RecordReader& reader, con
   return follow_run(run, reader, wanted.follow, [&] {
     auto read = each_new(
         next, [&](uint64_t from) { return reader.exchanges(from, batch); },
-        [&](const std::string& text, const Json::View& exchange) {
+        [&](std::string_view text, const Json::View& exchange) {
           if (!wanted.has(exchange)) return;
           out.line(wanted.json ? text : exchange_line(exchange));
           if (wanted.verbose && !wanted.json) out.write(exchange_details(exchange));
@@ -97,7 +105,7 @@ Result<std::string> network_summary(store::RecordReader& reader) {
   uint64_t bytes = 0;
   auto read = each_new(
       next, [&](uint64_t from) { return reader.exchanges(from, batch); },
-      [&](const std::string&, const Json::View& exchange) {
+      [&](std::string_view, const Json::View& exchange) {
         refused += exchange["refused"].boolean() ? 1 : 0;
         bytes += static_cast<uint64_t>(exchange["response_bytes"].integer());
       });
@@ -115,7 +123,7 @@ Result<void> trace_spans(const RunEntry& run, store::RecordReader& reader, const
     const size_t seen = spans.size();
     auto read = each_new(
         next, [&](uint64_t from) { return reader.spans(from, batch); },
-        [&](const std::string& text, const Json::View& json) {
+        [&](std::string_view text, const Json::View& json) {
           if (wanted.json) out.line(text);
           spans.push_back({json["name"].string(), json["parent"].string(),
                            json["start_ns"].integer(), json["end_ns"].integer()});

@@ -113,8 +113,8 @@ Json ProxyRun::created_data() const {
   return json;
 }
 
-void ProxyRun::on_exchange(const proxy::Exchange& exchange) {
-  record_->recorder().exchange(exchange);
+void ProxyRun::on_exchange(proxy::Exchange exchange) {
+  record_->recorder().exchange(std::move(exchange));
 }
 
 void ProxyRun::on_dns(const proxy::DnsQuestion& question) {

@@ -55,7 +55,7 @@ class ProxyRun : private proxy::Observer {
   Json serve_control(const Json& request);
 
   Result<void> recording() override { return record_->recorder().state(); }
-  void on_exchange(const proxy::Exchange& exchange) override;
+  void on_exchange(proxy::Exchange exchange) override;
   void on_dns(const proxy::DnsQuestion& question) override;
 
   Loop& loop_;

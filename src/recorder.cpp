@@ -15,6 +15,8 @@ constexpr Milliseconds shortest_delay{50};
 constexpr Milliseconds longest_delay{1000};
 constexpr Milliseconds head_interval{5000};
 constexpr size_t longest_line = 16 * 1024;
+constexpr uint64_t head_records = 1000;  // a head at least each so many
+constexpr size_t most_waiting = 64;
 constexpr size_t longest_stretch = 256 * 1024;  // of output under one audit record
 
 }  // namespace
@@ -29,14 +31,12 @@ Recorder::Recorder(Loop& loop, const Clock& clock, std::unique_ptr<store::Record
       head_timer_(
           loop,
           [this] {
-            if (broken_ || writer_->audit_size() == signed_size_) return;
-            const auto head = writer_->checkpoint();
-            if (head) signed_size_ = head->size;
-            check(head ? Result<void>() : Result<void>(head.error()));
+            if (!broken_ && writer_->audit_size() != signed_size_) sign_head();
           },
           Priority::background),
       tell_(loop, [this] { on_broken_(*broken_); }),
-      commit_delay_(shortest_delay) {}
+      commit_delay_(shortest_delay),
+      write_waiting_(loop, [this] { write_waiting(); }) {}
 
 Recorder::~Recorder() = default;
 
@@ -70,37 +70,38 @@ void Recorder::append_headers(std::string& out, const proxy::Headers& headers) {
   out += ']';
 }
 
+// In canonical order, which spares sorting them at each request.
 void Recorder::write_exchange(const proxy::Exchange& e, JsonText& json) {
-  json.set("request_id", e.request_id)
-      .set("start_ns", e.start_ns)
-      .set("wanted", e.wanted)
-      .set("scheme", e.scheme)
+  json.set("address", e.address)
+      .set("client_version", e.client_version)
+      .set("complete", e.complete)
+      .set("connected_ns", e.connected_ns)
+      .set("end_ns", e.end_ns)
+      .set("first_byte_ns", e.first_byte_ns)
       .set("host", clean_view(e.host))
-      .set("port", e.port)
-      .set("address", e.address)
+      .set("injected", e.injected)
       .set("method", clean_view(e.method))
+      .set("origin_version", e.origin_version)
       .set("path", clean_view(e.path))
-      .set("status", e.status)
-      .set("refused", e.refused)
+      .set("port", e.port)
       .set("reason", clean_view(e.reason))
+      .set("refused", e.refused)
+      .set("request_bytes", e.request_bytes);
+  append_headers(json.begin("request_headers"), e.request_headers);
+  json.set("request_id", e.request_id)
+      .set("resolved_ns", e.resolved_ns)
+      .set("response_bytes", e.response_bytes);
+  append_headers(json.begin("response_headers"), e.response_headers);
+  json.set("reused", e.reused)
       .set("rule", e.rule)
       .set("rule_where", e.rule_where)
-      .set("injected", e.injected)
-      .set("stripped", e.stripped)
+      .set("scheme", e.scheme)
       .set("scrubbed", e.scrubbed)
-      .set("request_bytes", e.request_bytes)
-      .set("response_bytes", e.response_bytes)
-      .set("client_version", e.client_version)
-      .set("origin_version", e.origin_version)
-      .set("reused", e.reused)
-      .set("complete", e.complete)
-      .set("resolved_ns", e.resolved_ns)
-      .set("connected_ns", e.connected_ns)
+      .set("start_ns", e.start_ns)
+      .set("status", e.status)
+      .set("stripped", e.stripped)
       .set("tls_ns", e.tls_ns)
-      .set("first_byte_ns", e.first_byte_ns)
-      .set("end_ns", e.end_ns);
-  append_headers(json.begin("request_headers"), e.request_headers);
-  append_headers(json.begin("response_headers"), e.response_headers);
+      .set("wanted", e.wanted);
 }
 
 void Recorder::facts(const RunFacts& facts) {
@@ -118,10 +119,18 @@ void Recorder::audit_as(std::string_view type, Data& data) {
   ended_ = type == "run.ended";
   const auto seq = writer_->append_audit(type, clock_.wall_ns(), data);
   check(seq ? Result<void>() : Result<void>(seq.error()));
+  if (seq && *seq + 1 >= signed_size_ + head_records && !ended_) sign_head();
 }
 
 void Recorder::audit(std::string_view type, const Json& data) {
+  write_waiting();
   audit_as(type, data);
+}
+
+void Recorder::sign_head() {
+  const auto head = writer_->checkpoint();
+  if (head) signed_size_ = head->size;
+  check(head ? Result<void>() : Result<void>(head.error()));
 }
 
 void Recorder::keep_line(int stream, int64_t time_ns, std::string_view bytes) {
@@ -171,31 +180,24 @@ void Recorder::attest_output() {
   Json data = Json::object();
   data.set("bytes", unattested_bytes_);
   unattested_bytes_ = 0;
-  audit("output", data);
+  audit_as("output", data);
 }
 
-void Recorder::exchange(const proxy::Exchange& exchange) {
+void Recorder::exchange(proxy::Exchange exchange) {
   if (broken_ || ended_) return;
-  json_.clear();
-  write_exchange(exchange, json_);
-  text_.clear();
-  json_.append_to(text_);
-  check(writer_->append_exchange_text(text_));
-  json_.clear();
-  json_.set("request_id", exchange.request_id)
-      .set("method", clean_view(exchange.method))
-      .set("scheme", exchange.scheme)
-      .set("host", clean_view(exchange.host))
-      .set("port", exchange.port)
-      .set("path", clean_view(exchange.path))
-      .set("status", exchange.status)
-      .set("refused", exchange.refused)
-      .set("reason", clean_view(exchange.reason))
-      .set("rule", exchange.rule)
-      .set("injected", exchange.injected)
-      .set("request_bytes", exchange.request_bytes)
-      .set("response_bytes", exchange.response_bytes);
-  audit_as("exchange", json_);
+  waiting_.push_back(std::move(exchange));
+  if (waiting_.size() >= most_waiting) return write_waiting();
+  write_waiting_.ask();
+}
+
+void Recorder::write_waiting() {
+  if (waiting_.empty()) return;
+  for (const auto& exchange : waiting_) {
+    json_.clear();
+    write_exchange(exchange, json_);
+    audit_as("exchange", json_);
+  }
+  waiting_.clear();
 }
 
 void Recorder::dns(const proxy::DnsQuestion& question) {
@@ -241,6 +243,7 @@ void Recorder::schedule() {
 Result<void> Recorder::commit() {
   if (broken_) return *broken_;
   commit_timer_.stop();
+  write_waiting();
   keep_partials();
   attest_output();
   if (broken_) return *broken_;

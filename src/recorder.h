@@ -45,8 +45,9 @@ class Recorder {
   void facts(const RunFacts& facts);
   void audit(std::string_view type, const Json& data);
   void output(runtime::OutputStream stream, std::string_view bytes);
-  // And of the credentials that were used for it.
-  void exchange(const proxy::Exchange& exchange);
+  // And of the credentials that were used for it. Written when the traffic of this turn has been
+  // served, or before anything else is.
+  void exchange(proxy::Exchange exchange);
   void dns(const proxy::DnsQuestion& question);
   // A stretch of the run's life, monotonic nanoseconds since the run was created.
   void span(const std::string& name, int64_t start_ns, int64_t end_ns);
@@ -67,6 +68,7 @@ class Recorder {
   void keep_line(int stream, int64_t time_ns, std::string_view bytes);
   void keep_partials();
   void attest_output();
+  void sign_head();
   void check(const Result<void>& written);
   void schedule();
   [[nodiscard]] std::string clean(std::string_view text) const;
@@ -75,6 +77,7 @@ class Recorder {
   [[nodiscard]] bool is_redacted(std::string_view name) const;
   void append_headers(std::string& out, const proxy::Headers& headers);
   void write_exchange(const proxy::Exchange& exchange, JsonText& json);
+  void write_waiting();
   template <class Data>  // Json or JsonText
   void audit_as(std::string_view type, Data& data);
 
@@ -91,10 +94,11 @@ class Recorder {
   Timer tell_;  // on_broken, from the loop
   Milliseconds commit_delay_;
   uint64_t signed_size_ = 0;
+  std::vector<proxy::Exchange> waiting_;  // few, and never past the end of the turn
+  Later write_waiting_;
   std::array<Partial, 2> partial_;  // stdout, stderr
   uint64_t unattested_bytes_ = 0;   // of output that no audit record speaks of yet
-  JsonText json_;                   // these three are kept for their memory
-  std::string text_;
+  JsonText json_;                   // these two are kept for their memory
   std::string room_;
 };
 

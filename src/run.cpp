@@ -272,8 +272,8 @@ Result<void> Run::recording() {
   return recorder().state();
 }
 
-void Run::on_exchange(const proxy::Exchange& exchange) {
-  recorder().exchange(exchange);
+void Run::on_exchange(proxy::Exchange exchange) {
+  recorder().exchange(std::move(exchange));
 }
 
 void Run::on_dns(const proxy::DnsQuestion& question) {

@@ -77,7 +77,7 @@ class Run : private runtime::SandboxObserver,
 
   // proxy::Observer
   Result<void> recording() override;
-  void on_exchange(const proxy::Exchange& exchange) override;
+  void on_exchange(proxy::Exchange exchange) override;
   void on_dns(const proxy::DnsQuestion& question) override;
 
   // our own standard streams

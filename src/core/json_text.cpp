@@ -103,11 +103,12 @@ void JsonText::append_to(std::string& out) const {
 }
 
 void JsonText::append_canonical_to(std::string& out) const {
+  const auto before = [](const Member& a, const Member& b) { return a.key < b.key; };
+  if (std::is_sorted(members_.begin(), members_.end(), before)) return append_to(out);
   std::vector<Member> sorted = members_;
   for (size_t i = 0; i < sorted.size(); ++i) sorted[i].end = end_of(i);
   // ASCII sorts by bytes as it does by UTF-16 code units.
-  std::sort(sorted.begin(), sorted.end(),
-            [](const Member& a, const Member& b) { return a.key < b.key; });
+  std::sort(sorted.begin(), sorted.end(), before);
   out += '{';
   for (size_t i = 0; i < sorted.size(); ++i) {
     assert(i == 0 || sorted[i - 1].key != sorted[i].key);

@@ -52,10 +52,16 @@ Loop::~Loop() {
 void Loop::run() {
   stopping_ = false;
   while (!stopping_) {
-    event_base_loop(base_, EVLOOP_ONCE | EVLOOP_NO_EXIT_ON_EMPTY);
+    dispatch(EVLOOP_ONCE | EVLOOP_NO_EXIT_ON_EMPTY);
     serve_the_later();
     run_deferred();
   }
+}
+
+void Loop::dispatch(int flags) {
+  serving_ = true;
+  event_base_loop(base_, flags);
+  serving_ = false;
 }
 
 void Loop::stop() {
@@ -67,7 +73,7 @@ void Loop::stop() {
 void Loop::turn(Milliseconds limit) {
   Timer deadline(*this, [] {});
   deadline.start(limit);
-  event_base_loop(base_, EVLOOP_ONCE);
+  dispatch(EVLOOP_ONCE);
   serve_the_later();
   run_deferred();
 }
@@ -188,6 +194,21 @@ void Timer::on_event(int /*fd*/, short /*what*/, void* self) noexcept {
 
 void Timer::serve() {
   running_ = false;
+  const auto fn = fn_;
+  fn();
+}
+
+Later::Later(Loop& loop, std::function<void()> fn, Priority priority)
+    : Subscriber(loop, priority), fn_(std::move(fn)) {
+  assert(priority != Priority::traffic);
+}
+
+void Later::ask() {
+  be_ready();
+  if (!loop_.serving_) event_active(loop_.wake_, EV_TIMEOUT, 0);
+}
+
+void Later::serve() {
   const auto fn = fn_;
   fn();
 }

@@ -60,7 +60,7 @@ class Observer {
   // Can what happens be recorded? While not, requests are refused with 503 and this reason.
   virtual Result<void> recording() = 0;
   // Once for each exchange, at its end; also for a connection that never became a request.
-  virtual void on_exchange(const Exchange& exchange) = 0;
+  virtual void on_exchange(Exchange exchange) = 0;
   // Each question of which moat has not told before (the same name, type and answer are told once).
   virtual void on_dns(const DnsQuestion& question) = 0;
 };

@@ -177,7 +177,7 @@ struct Proxy::Impl {
     exchange.refused = true;
     exchange.reason = error.message;
     exchange.end_ns = 0;
-    world.observer.on_exchange(exchange);
+    world.observer.on_exchange(std::move(exchange));
   }
 
   [[nodiscard]] size_t connections() const { return sessions.size() + arrivals.size(); }

@@ -60,7 +60,7 @@ int64_t Relay::since_start() const {
 void Relay::tell() {
   if (std::exchange(told_, true)) return;
   record_.end_ns = since_start();
-  world_.observer.on_exchange(record_);
+  world_.observer.on_exchange(std::move(record_));
 }
 
 void Relay::finish(bool cut) {

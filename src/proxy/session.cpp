@@ -420,7 +420,7 @@ void Session::tell(const std::string& why, bool refused) {
   exchange.refused = refused;
   exchange.reason = why;
   exchange.end_ns = world_.clock.monotonic_ns() - start_mono_ns_;
-  world_.observer.on_exchange(exchange);
+  world_.observer.on_exchange(std::move(exchange));
 }
 
 void Session::over() {

@@ -44,7 +44,7 @@ TcpTunnel::~TcpTunnel() {
 void TcpTunnel::tell() {
   if (std::exchange(told_, true)) return;
   record_.end_ns = world_.clock.monotonic_ns() - start_mono_ns_;
-  world_.observer.on_exchange(record_);
+  world_.observer.on_exchange(std::move(record_));
 }
 
 std::string TcpTunnel::origin_alpn() const {

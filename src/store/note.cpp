@@ -16,7 +16,7 @@ constexpr size_t id_size = 4;
 constexpr std::string_view dash = "\xe2\x80\x94 ";  // U+2014 and a space, before each signature
 
 std::string key_id(std::string_view public_key_der) {
-  const Digest digest = sha256({note_key_name, "\n\x02", public_key_der});
+  const Digest digest = sha256(public_key_der);
   return std::string(view(digest).substr(0, id_size));
 }
 

@@ -16,8 +16,8 @@ struct Checkpoint {
   TreeHead head;
 };
 
-// The key's name in signature lines, and its id: the first 4 bytes of
-// SHA-256(name || 0x0A || 0x02 || SubjectPublicKeyInfo), 0x02 standing for ECDSA.
+// The key's name in signature lines, and its id: for ECDSA (signature type 0x02 of signed-note) the
+// first 4 bytes of SHA-256(SubjectPublicKeyInfo).
 extern const char* const note_key_name;                    // "moat"
 std::string note_key_id(std::string_view public_key_der);  // 8 hex digits
 

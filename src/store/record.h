@@ -37,6 +37,9 @@ struct LogLine {
 struct AuditRecord {
   uint64_t seq = 0;  // from 0
   std::string json;  // canonical, as hashed
+
+  // The text of its member "data"; "" if this is not a record.
+  [[nodiscard]] std::string_view data() const;
 };
 
 struct TreeHead {
@@ -62,20 +65,15 @@ class RecordWriter {
   Result<void> set_meta(std::string_view name, const Json& value);
   // Cut into lines by the caller or not: bytes are kept as they come, at most 16 KiB a piece.
   Result<void> append_output(int stream, int64_t time_ns, std::string_view bytes);
-  // Kept as it is, at most 1 MiB; JSON. Its index counts from 0.
-  Result<void> append_exchange_text(std::string_view text);
-  Result<void> append_exchange(const Json& exchange) {
-    return append_exchange_text(exchange.text());
-  }
   Result<void> append_span(const Json& span);
   // A leaf: {"type", "time", "seq", "run", "prev", "data"} made canonical, at most 1 MiB. Gives its
   // seq. `data` is an object. The first type is "run.created"; after "run.ended" come no more
   // audit records, output or exchanges (Errc::closed).
   //
-  // Of "output" and "exchange" the writer itself says what they attest: it sets the members "from",
-  // "to" and "sha256" for all output since the last such record, "index" and "sha256" for the
-  // oldest exchange that has none (Errc::invalid where there is nothing to attest). The rest of
-  // `data` is the caller's. "run.ended" is preceded by records for whatever is still unattested.
+  // Of "output" the writer itself says what it attests: it sets the members "from", "to" and
+  // "sha256" for all output since the last such record (Errc::invalid where there is none). The
+  // rest of `data` is the caller's. "run.ended" is preceded by one for what is still unattested.
+  // Records of type "exchange" are found by their number among themselves as well.
   Result<uint64_t> append_audit(std::string_view type, int64_t time_ns, const Json& data);
   // The same; what is begun in `data` is canonical, and the members that attest are added to it.
   Result<uint64_t> append_audit(std::string_view type, int64_t time_ns, JsonText& data);
@@ -107,8 +105,10 @@ class RecordReader {
   // Each call reads the newest commit. At most `limit` entries from `from` on.
   Result<std::optional<Json>> meta(std::string_view name);
   Result<std::vector<LogLine>> output(uint64_t from, size_t limit);
-  Result<std::vector<std::string>> exchanges(uint64_t from, size_t limit);  // JSON texts
-  Result<std::vector<std::string>> spans(uint64_t from, size_t limit);      // JSON texts
+  // The records of type "exchange", counted among themselves.
+  Result<std::vector<AuditRecord>> exchanges(uint64_t from, size_t limit);
+  Result<std::vector<uint64_t>> exchange_seqs(uint64_t from, size_t limit);
+  Result<std::vector<std::string>> spans(uint64_t from, size_t limit);  // JSON texts
   Result<std::vector<AuditRecord>> audit(uint64_t from, size_t limit);
   Result<std::vector<std::string>> checkpoints();  // signed notes, oldest first
   // The same in pieces, with the size that each is filed under, from that size on.

@@ -50,6 +50,14 @@ struct RecordReader::Impl {
   }
 };
 
+std::string_view AuditRecord::data() const {
+  // No member after it has a quotation mark in its value.
+  constexpr std::string_view begin = R"({"data":)";
+  const size_t end = json.rfind(R"(,"prev":")");
+  if (json.compare(0, begin.size(), begin) != 0 || end == std::string::npos) return {};
+  return std::string_view(json).substr(begin.size(), end - begin.size());
+}
+
 RecordReader::RecordReader(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 RecordReader::~RecordReader() = default;
 
@@ -94,8 +102,35 @@ Result<std::vector<LogLine>> RecordReader::output(uint64_t from, size_t limit) {
       });
 }
 
-Result<std::vector<std::string>> RecordReader::exchanges(uint64_t from, size_t limit) {
-  return impl_->texts(Table::exchanges, from, limit);
+Result<std::vector<AuditRecord>> RecordReader::exchanges(uint64_t from, size_t limit) {
+  std::vector<AuditRecord> records;
+  bool sound = true;
+  auto done = impl_->environment->read([&](const Snapshot& snapshot) -> Result<void> {
+    Result<void> inner;
+    if (limit == 0) return inner;
+    auto scanned = snapshot.scan(Table::exchanges, key_of(from), [&](auto key, auto seq) {
+      sound = key.size() == 8 && seq.size() == 8;
+      if (!sound) return false;
+      const auto record = snapshot.get(Table::audit, seq);
+      if (!record) inner = record.error();
+      sound = !record || record->has_value();
+      if (!record || !sound) return false;
+      records.push_back({number_of(seq), std::string(**record)});
+      return records.size() < limit;
+    });
+    return scanned ? inner : scanned;
+  });
+  if (!done) return done.error();
+  if (!sound) return damaged(impl_->directory, "exchanges");
+  return records;
+}
+
+Result<std::vector<uint64_t>> RecordReader::exchange_seqs(uint64_t from, size_t limit) {
+  return impl_->list<uint64_t>(Table::exchanges, key_of(from), limit,
+                               [](auto key, auto seq, auto& seqs) {
+                                 seqs.push_back(number_of(seq));
+                                 return key.size() == 8 && seq.size() == 8;
+                               });
 }
 
 Result<std::vector<std::string>> RecordReader::spans(uint64_t from, size_t limit) {

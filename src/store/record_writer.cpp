@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <deque>
 #include <utility>
 
 #include "core/clock.h"
@@ -23,7 +22,6 @@ constexpr size_t max_json = 1024 * 1024;
 constexpr size_t commit_from = 4 * 1024 * 1024;  // pending bytes
 constexpr size_t max_pending = 2 * commit_from;
 constexpr size_t max_name = 128;
-constexpr size_t max_unattested = 1024;  // exchanges that have no audit record yet
 
 bool is_word(std::string_view text, std::string_view besides) {
   if (text.empty() || text.size() > max_name) return false;
@@ -60,11 +58,9 @@ struct RecordWriter::Impl {
   uint64_t spans = 0;
   uint64_t attested_output = 0;
   OutputDigest output_digest;  // from attested_output on
-  uint64_t attested_exchanges = 0;
-  std::deque<Digest> exchange_digests;  // from attested_exchanges on
 
   MerkleTree tree;
-  Digest previous{};  // SHA-256 of the last audit record's bytes
+  Digest previous{};  // leaf hash of the last audit record
   std::string line;   // the audit record that is being written, kept for its memory
   bool ended = false;
   std::optional<TreeHead> last_head;
@@ -78,8 +74,7 @@ struct RecordWriter::Impl {
   template <class Data>
   Result<uint64_t> add_audit(std::string_view type, int64_t time_ns, Data& data);
   template <class Data>
-  Result<void> add_evidence(std::string_view type, Data& data) const;
-  void attested(std::string_view type);
+  Result<void> add_evidence(Data& data) const;
   Result<void> attest_all(int64_t time_ns);
   Result<void> commit();
 };
@@ -122,36 +117,21 @@ Result<void> RecordWriter::Impl::commit() {
   return {};
 }
 
-// The members that say what is attested.
+// The members of an "output" that say what is attested.
 template <class Data>
-Result<void> RecordWriter::Impl::add_evidence(std::string_view type, Data& data) const {
-  if (type == "output") {
-    if (attested_output == output)
-      return error(Errc::invalid, "no output waits for an audit record");
-    data.set("from", attested_output)
-        .set("to", output - 1)
-        .set("sha256", hex(view(output_digest.digest())));
-  } else if (type == "exchange") {
-    if (exchange_digests.empty())
-      return error(Errc::invalid, "no exchange waits for an audit record");
-    data.set("index", attested_exchanges).set("sha256", hex(view(exchange_digests.front())));
-  }
+Result<void> RecordWriter::Impl::add_evidence(Data& data) const {
+  if (attested_output == output) return error(Errc::invalid, "no output waits for an audit record");
+  data.set("from", attested_output)
+      .set("to", output - 1)
+      .set("sha256", hex(view(output_digest.digest())));
   return {};
-}
-
-void RecordWriter::Impl::attested(std::string_view type) {
-  if (type == "output") {
-    attested_output = output;
-    output_digest = OutputDigest();
-  } else if (type == "exchange") {
-    ++attested_exchanges;
-    exchange_digests.pop_front();
-  }
 }
 
 template <class Data>
 Result<uint64_t> RecordWriter::Impl::add_audit(std::string_view type, int64_t time_ns, Data& data) {
-  if (auto added = add_evidence(type, data); !added) return added.error();
+  if (type == "output") {
+    if (auto added = add_evidence(data); !added) return added.error();
+  }
   const uint64_t seq = tree.size();
   // Canonical as it stands: the members in their order, and no word here needs an escape.
   line.assign("{\"data\":");
@@ -166,22 +146,23 @@ Result<uint64_t> RecordWriter::Impl::add_audit(std::string_view type, int64_t ti
   if (bytes.size() > max_json)
     return error(Errc::too_large, "an audit record of %zu bytes is too large", bytes.size());
   // A leaf completes at most 64 subtrees.
-  if (auto room = admit(66, bytes.size() + 65 * sizeof(Digest)); !room) return room.error();
+  if (auto room = admit(67, bytes.size() + 65 * sizeof(Digest) + 8); !room) return room.error();
 
   batch.put(Table::audit, key_of(seq), bytes);
-  tree.append(leaf_hash(bytes), [this](int level, uint64_t index, const Digest& hash) {
+  previous = leaf_hash(bytes);
+  tree.append(previous, [this](int level, uint64_t index, const Digest& hash) {
     batch.put(Table::nodes, node_key(level, index), view(hash));
   });
-  previous = sha256(bytes);
-  attested(type);
+  if (type == "exchange") {
+    batch.put(Table::exchanges, key_of(exchanges++), key_of(seq));
+  } else if (type == "output") {
+    attested_output = output;
+    output_digest = OutputDigest();
+  }
   return seq;
 }
 
 Result<void> RecordWriter::Impl::attest_all(int64_t time_ns) {
-  while (!exchange_digests.empty()) {
-    JsonText nothing;
-    if (auto seq = add_audit("exchange", time_ns, nothing); !seq) return seq.error();
-  }
   if (attested_output == output) return {};
   JsonText nothing;
   auto seq = add_audit("output", time_ns, nothing);
@@ -243,18 +224,6 @@ Result<void> RecordWriter::append_output(int stream, int64_t time_ns, std::strin
     self.batch.put(Table::output, key_of(self.output++), value);
     self.output_digest.add(value);
   }
-  return {};
-}
-
-Result<void> RecordWriter::append_exchange_text(std::string_view text) {
-  Impl& self = *impl_;
-  if (text.size() > max_json)
-    return error(Errc::too_large, "an exchange of %zu bytes is too large to be kept", text.size());
-  if (self.exchange_digests.size() >= max_unattested)
-    return error(Errc::invalid, "%zu exchanges have no audit record yet", max_unattested);
-  if (auto room = self.admit(1, text.size()); !room) return room;
-  self.batch.put(Table::exchanges, key_of(self.exchanges++), text);
-  self.exchange_digests.push_back(sha256(text));
   return {};
 }
 

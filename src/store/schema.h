@@ -1,13 +1,14 @@
-// What lies in record.mdb, format 1: every table's name, keys and values, in one place.
+// What lies in record.mdb, format 2: every table's name, keys and values, in one place.
 //
 //   table        key                            value
 //   meta         name                           JSON text
 //   output       seq                            time (8 bytes, ns), stream (1 byte), then the bytes
-//   exchanges    index                          JSON text
+//   exchanges    index                          seq of its audit record (8 bytes)
 //   spans        index                          JSON text
 //   audit        seq                            canonical JSON record, the bytes that are hashed
 //   nodes        level (1 byte), index          SHA-256 (32 bytes); level 0 holds the leaves
 //   checkpoints  size of the tree               signed note
+//   timestamps   size of the tree               TimeStampResp over its checkpoint (RFC 3161, DER)
 //
 // seq, index and size count from 0 in 8 bytes, big-endian as all numbers here, so that LMDB's own
 // order is theirs (MDB_INTEGERKEY holds no 8 bytes on a 32-bit machine).
@@ -21,9 +22,18 @@
 
 namespace moat::store {
 
-enum class Table : unsigned char { meta, output, exchanges, spans, audit, nodes, checkpoints };
-inline constexpr std::array<const char*, 7> table_names = {"meta",  "output", "exchanges",  "spans",
-                                                           "audit", "nodes",  "checkpoints"};
+enum class Table : unsigned char {
+  meta,
+  output,
+  exchanges,
+  spans,
+  audit,
+  nodes,
+  checkpoints,
+  timestamps
+};
+inline constexpr std::array<const char*, 8> table_names = {
+    "meta", "output", "exchanges", "spans", "audit", "nodes", "checkpoints", "timestamps"};
 
 // Keys of these only ever grow.
 constexpr bool is_appended(Table table) {
@@ -33,7 +43,7 @@ constexpr bool is_appended(Table table) {
 inline constexpr const char* record_file = "record.mdb";
 inline constexpr const char* checkpoint_file = "checkpoint";
 inline constexpr const char* format_name = "moat.format";  // in meta
-inline constexpr int record_format = 1;
+inline constexpr int record_format = 2;
 
 inline std::string key_of(uint64_t number) {
   std::string key(8, '\0');

@@ -18,6 +18,7 @@ namespace {
 constexpr size_t audit_batch = 64;   // records of a few hundred bytes, 1 MiB at the very most
 constexpr size_t output_batch = 64;  // pieces of at most 16 KiB
 constexpr size_t checkpoint_batch = 64;
+constexpr size_t exchange_batch = 1024;  // of 8 bytes
 constexpr int levels = 64;
 
 // Walks a record from its first leaf to its last. Each step gives false once the verdict is made,
@@ -58,7 +59,7 @@ class Verifier {
   bool check_record(const AuditRecord& record);
   bool check_type(uint64_t seq, const std::string& type, const Json& json);
   bool check_output(uint64_t seq, const Json& json);
-  bool check_exchange(uint64_t seq, const Json& json);
+  bool check_exchange(uint64_t seq);
   bool check_nodes();
   bool check_checkpoints();
   bool check_checkpoint(const RecordReader::StoredCheckpoint& stored);
@@ -78,7 +79,8 @@ class Verifier {
   Digest previous_{};
   bool ended_ = false;
   uint64_t attested_output_ = 0;
-  uint64_t attested_exchanges_ = 0;
+  uint64_t exchanges_ = 0;
+  std::vector<uint64_t> listed_;  // where the next ones are said to stand, the first at the back
   // The nodes of the current batch, level by level, and where the first of each stands.
   std::array<std::vector<Digest>, levels + 1> nodes_;
   std::array<uint64_t, levels + 1> first_node_{};
@@ -118,12 +120,12 @@ bool Verifier::check_records() {
     if (batch->empty()) return wrong(tree_.size(), "is missing");
     for (const auto& record : *batch) {
       if (!check_record(record)) return false;
-      tree_.append(leaf_hash(record.json), [this](int level, uint64_t index, const Digest& hash) {
+      previous_ = leaf_hash(record.json);
+      tree_.append(previous_, [this](int level, uint64_t index, const Digest& hash) {
         auto& nodes = nodes_[static_cast<size_t>(level)];
         if (nodes.empty()) first_node_[static_cast<size_t>(level)] = index;
         nodes.push_back(hash);
       });
-      previous_ = sha256(record.json);
       if (!check_checkpoints()) return false;
     }
     if (!check_nodes()) return false;
@@ -159,7 +161,7 @@ bool Verifier::check_type(uint64_t seq, const std::string& type, const Json& jso
     return seq == 0 ? wrong(seq, "does not say that the run was created")
                     : wrong(seq, "says once more that the run was created");
   if (type == "output") return check_output(seq, json);
-  if (type == "exchange") return check_exchange(seq, json);
+  if (type == "exchange") return check_exchange(seq);
   ended_ = type == "run.ended";
   return true;
 }
@@ -195,17 +197,16 @@ bool Verifier::check_output(uint64_t seq, const Json& json) {
   return true;
 }
 
-bool Verifier::check_exchange(uint64_t seq, const Json& json) {
-  const auto data = json["data"];
-  const uint64_t index = attested_exchanges_++;
-  if (data["index"].integer(-1) != static_cast<int64_t>(index))
-    return wrong(seq, format("does not attest exchange %" PRIu64, index));
-  if (index >= counts_.exchanges)
-    return wrong(seq, format("attests exchange %" PRIu64 ", which is missing", index));
-  auto kept = reader_.exchanges(index, 1);
-  if (!got(kept)) return false;
-  if (kept->empty() || data["sha256"].string() != hex(view(sha256(kept->front()))))
-    return wrong(seq, format("does not fit exchange %" PRIu64 " as it is kept", index));
+bool Verifier::check_exchange(uint64_t seq) {
+  const uint64_t index = exchanges_++;
+  if (listed_.empty()) {
+    auto seqs = reader_.exchange_seqs(index, exchange_batch);
+    if (!got(seqs)) return false;
+    listed_.assign(seqs->rbegin(), seqs->rend());
+  }
+  if (listed_.empty() || listed_.back() != seq)
+    return wrong(seq, format("is not listed as exchange %" PRIu64, index));
+  listed_.pop_back();
   return true;
 }
 
@@ -285,9 +286,10 @@ bool Verifier::check_rest() {
   if (attested_output_ != now->output)
     return tampered(std::nullopt,
                     format("output %" PRIu64 " is attested by no record", attested_output_));
-  if (attested_exchanges_ != now->exchanges)
-    return tampered(std::nullopt,
-                    format("exchange %" PRIu64 " is attested by no record", attested_exchanges_));
+  if (exchanges_ != now->exchanges)
+    return tampered(
+        std::nullopt,
+        format("an exchange is listed that no record tells of, number %" PRIu64, exchanges_));
   return true;
 }
 

@@ -126,6 +126,7 @@ void measure_record(const std::string& directory, const Keep& keep) {
   recorder.redact_headers({"authorization", "cookie", "set-cookie"});
   recorder.audit("run.created", Json::object());
   const proxy::Exchange exchange = exchange_of(keep);
+  // One waits for the end of the turn, or, here, for the 64th.
   measure("record an exchange that used a credential", 2000, [&] { recorder.exchange(exchange); });
   int count = 0;
   measure("the same, with a commit for each 500", 2000, [&] {

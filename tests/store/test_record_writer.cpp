@@ -15,6 +15,7 @@
 #include "core/text.h"
 #include "fixture.h"
 #include "moat_test.h"
+#include "store/merkle.h"
 #include "store/note.h"
 #include "store/verify.h"
 
@@ -170,7 +171,7 @@ void records_are_canonical_and_chained(WriterTest& t) {
       R"({"data":{"a":")"
       "\xef\xbf\xbd"
       R"(","z":1},"prev":")" +
-      moat::hex(moat::view(moat::sha256(first))) +
+      moat::hex(moat::view(moat::store::leaf_hash(first))) +
       R"(","run":"a1b2c3d4e5f6","seq":1,"time":"2023-11-14T22:13:20.123456Z","type":"dns"})";
   assert_string_equal(records[1].json.c_str(), second.c_str());
 }
@@ -194,8 +195,7 @@ void nothing_comes_after_the_end(WriterTest& t) {
   t.end();
   const bool audit = is(t.writer->append_audit("dns", some_time, Json::object()), Errc::closed);
   const bool output = is(t.writer->append_output(1, some_time, "x"), Errc::closed);
-  const bool exchange = is(t.writer->append_exchange(Json::object()), Errc::closed);
-  assert_true(audit && output && exchange);
+  assert_true(audit && output);
   const bool meta = t.writer->set_meta("state", "ended").has_value();
   assert_true(meta);
 }
@@ -203,13 +203,11 @@ void nothing_comes_after_the_end(WriterTest& t) {
 void the_end_attests_what_nothing_attested(WriterTest& t) {
   t.begin();
   t.line("a\n");
-  need(t.writer->append_exchange(one("host", "a")));
-  need(t.writer->append_exchange(one("host", "b")));
   t.end();
   t.writer.reset();
   const Verdict verdict = t.verdict();
   assert_string_equal(verdict.problem.c_str(), "");
-  assert_int_equal(verdict.records, 5);
+  assert_int_equal(verdict.records, 3);
   const bool valid = verdict.kind == Verdict::Kind::valid;
   assert_true(valid);
 }
@@ -218,9 +216,7 @@ void nothing_to_attest_is_an_error(WriterTest& t) {
   t.begin();
   const bool output =
       is(t.writer->append_audit("output", some_time, Json::object()), Errc::invalid);
-  const bool exchange =
-      is(t.writer->append_audit("exchange", some_time, Json::object()), Errc::invalid);
-  assert_true(output && exchange);
+  assert_true(output);
   assert_int_equal(t.writer->audit_size(), 1);
 }
 
@@ -438,10 +434,9 @@ void names_and_sizes_are_held_to_their_limits(WriterTest& t) {
   }
   const Json large = one("a", std::string(1 << 20, 'x'));
   const bool meta = is(t.writer->set_meta("large", large), Errc::too_large);
-  const bool exchange = is(t.writer->append_exchange(large), Errc::too_large);
   const bool span = is(t.writer->append_span(large), Errc::too_large);
   const bool audit = is(t.writer->append_audit("dns", some_time, large), Errc::too_large);
-  assert_true(meta && exchange && span && audit);
+  assert_true(meta && span && audit);
   assert_int_equal(t.writer->audit_size(), 1);
 }
 
