@@ -27,13 +27,16 @@ int cmd_help(const Arguments& arguments) {
     out.write(general_usage());
     return out.finish(exit_ok);
   }
-  const std::string& topic = arguments.operands().front();
+  const auto& words = arguments.operands();
+  const std::string& topic = words.front();
   if (topic == "config" || topic == "agent.yaml") {
     out.write(config_help());
     return out.finish(exit_ok);
   }
-  const Command* command = find_command(topic);
-  if (command == nullptr) return complain(unknown_command(topic), exit_usage);
+  size_t taken = 0;
+  const Command* command = find_command(words, taken);
+  if (command == nullptr || taken < words.size())
+    return complain(unknown_command(topic + (words.size() > 1 ? " " + words[1] : "")), exit_usage);
   out.write(usage(*command));
   return out.finish(exit_ok);
 }

@@ -40,7 +40,7 @@ const std::vector<Command> table = {
       json_option},
      0, 1, false, false, cmd_grant},
     {"help", "[COMMAND|config]", "Explain a command, or the keys of agent.yaml",
-     {}, 0, 1, false, false, cmd_help},
+     {}, 0, 2, false, false, cmd_help},
     {"list", "", "List the runs on record, newest first",
      {{"quiet", 'q', nullptr, "Print the ids only"},
       json_option},
@@ -114,6 +114,19 @@ const Command* find_command(std::string_view name) {
     if (name == command.name) return &command;
   }
   return nullptr;
+}
+
+const Command* find_command(const std::vector<std::string>& words, size_t& taken) {
+  taken = 2;
+  const Command* command = words.size() < 2 ? nullptr : find_command(words[0] + " " + words[1]);
+  if (command != nullptr) return command;
+  taken = 1;
+  return words.empty() ? nullptr : find_command(words[0]);
+}
+
+std::string_view first_word(const Command& command) {
+  const std::string_view name = command.name;
+  return name.substr(0, name.find(' '));
 }
 
 Error unknown_command(std::string_view name) {

@@ -23,7 +23,7 @@ struct Option {
 };
 
 struct Command {
-  const char* name;
+  const char* name;             // one word, or two: "audit show" is part of "audit" and its page
   const char* operands;         // for the usage line: "[WORKSPACE] [-- COMMAND...]"
   const char* summary;          // one sentence, without a period
   std::vector<Option> options;  // besides --help, which all have
@@ -40,6 +40,10 @@ enum Exit { exit_ok = 0, exit_failed = 1, exit_usage = 2, exit_incomplete = 3, e
 
 const std::vector<Command>& commands();
 const Command* find_command(std::string_view name);
+// The one that `words` begin with, of two words where there is one; `taken` says how many it is.
+const Command* find_command(const std::vector<std::string>& words, size_t& taken);
+// "audit", of "audit show" and of "audit" itself.
+std::string_view first_word(const Command& command);
 // What to say of a command that is none, with a hint at what was meant.
 Error unknown_command(std::string_view name);
 

@@ -58,9 +58,11 @@ int dispatch(const std::vector<std::string>& words) {
   const std::string& name = words.front();
   if (name == "--help" || name == "-h") return say(general_usage());
   if (name == "--version" || name == "-V") return say("moat " MOAT_VERSION "\n");
-  const Command* command = find_command(name);
+  size_t taken = 0;
+  const Command* command = find_command(words, taken);
   if (command == nullptr) return complain(unknown_command(name), exit_usage);
-  const auto arguments = Arguments::parse(*command, {words.begin() + 1, words.end()});
+  const auto operands = words.begin() + static_cast<std::ptrdiff_t>(taken);
+  const auto arguments = Arguments::parse(*command, {operands, words.end()});
   if (!arguments) return complain(arguments.error(), exit_usage);
   if (arguments->has("help")) return say(usage(*command));
   if (command->runs) clean_up();

@@ -31,6 +31,14 @@ std::string option_lines(const Option& option) {
   return text + wrap(option.help, help_column, width) + "\n";
 }
 
+// "  list      List the runs on record, newest first"
+std::string command_line(const Command& command) {
+  const size_t column = first_word(command) == command.name ? 12 : 22;
+  std::string line = std::string("  ") + command.name;
+  line.append(column - std::min(column - 1, line.size()), ' ');
+  return line + wrap(command.summary, column, width) + "\n";
+}
+
 }  // namespace
 
 std::string usage(const Command& command) {
@@ -39,21 +47,22 @@ std::string usage(const Command& command) {
   text += "\n\n" + wrap(std::string(command.summary) + ".", 0, width) + "\n\n";
   for (const Option& option : command.options) text += option_lines(option);
   text += option_lines({"help", 'h', nullptr, "Print this"});
-  text += command.name == std::string_view("help")
-              ? "\nThe manual: moat(1)\n"
-              : format("\nThe manual: moat-%s(1)\n", command.name);
-  return text;
+  const std::string word(first_word(command));
+  std::string more;
+  for (const Command& other : commands()) {
+    if (&other != &command && first_word(other) == command.name) more += command_line(other);
+  }
+  if (!more.empty()) text += "\nCommands:\n" + more;
+  return text + (word == "help" ? "\nThe manual: moat(1)\n"
+                                : format("\nThe manual: moat-%s(1)\n", word.c_str()));
 }
 
 std::string general_usage() {
-  constexpr size_t name_column = 12;
   std::string text =
       "Usage: moat COMMAND [OPTIONS] ...\n\n"
       "Runs programs in sealed sandboxes that never see your credentials.\n\n";
   for (const Command& command : commands()) {
-    std::string line = std::string("  ") + command.name;
-    line.append(name_column - std::min(name_column - 1, line.size()), ' ');
-    text += line + command.summary + "\n";
+    if (first_word(command) == command.name) text += command_line(command);
   }
   text +=
       "\n'moat COMMAND --help' explains one of them, 'moat help config' the keys of\n"

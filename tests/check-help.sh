@@ -37,6 +37,9 @@ commands=$("$moat" --help | sed -n 's/^  \([a-z][a-z]*\)  .*/\1/p')
 [ "$(echo "$commands" | wc -l)" -ge 10 ] || complain "moat --help: lists few commands: $commands"
 for command in $commands; do
 	check "$command"
+	for second in $("$moat" "$command" --help | sed -n "s/^  $command \([a-z][a-z]*\)  .*/\1/p"); do
+		check "$command" "$second"
+	done
 done
 [ ! -e "$work/home" ] || complain "help made $MOAT_HOME"
 exit $failed

@@ -30,7 +30,7 @@ compare() { # TABLE-LIST PAGE-LIST PAGE WHAT
 }
 table() { # KIND [FIRST-FIELD]: the rest of the line, blanks as underscores
   awk -F '\t' -v kind="$1" -v first="${2-}" '
-    $1 == kind && (first == "" || $2 == first) {
+    $1 == kind && (first == "" || $2 == first || index($2, first " ") == 1) {
       from = first == "" ? 2 : 3
       line = $from
       for (i = from + 1; i <= NF; i++) line = line "/" $i
@@ -59,8 +59,14 @@ grep -ho '^\.Xr \(moat[a-z-]*\|agent\.yaml\) [0-9]' "$man"/*.[0-9] | sort -u |
   done >"$scratch/references"
 while read -r line; do problem "$line"; done <"$scratch/references"
 
-# Commands: a page each, an entry each in moat.1 with the summary of the table.
-table command | sed 's,/.*,,' >"$scratch/commands"
+# Commands: a page each, an entry each in moat.1 with the summary of the table. One of two words is
+# in the synopsis of the first word's page.
+table command | sed 's,/.*,,' | grep -v _ >"$scratch/commands"
+table command | sed -n 's,/.*,,; s/_/ /p' | while read -r first second; do
+  grep -q "^\.Nm moat $first Cm $second\$" "$man/moat-$first.1" ||
+    echo "moat-$first.1: the synopsis lacks '$second'"
+done >"$scratch/subcommands"
+while read -r line; do problem "$line"; done <"$scratch/subcommands"
 section "$man/moat.1" DESCRIPTION | sed -n 's/^\.It Ic //p' | sort >"$scratch/described"
 compare "$scratch/commands" "$scratch/described" moat.1 command
 for page in "$man"/moat-*.1; do basename "$page" .1 | sed 's/^moat-//'; done |

@@ -27,6 +27,14 @@ void the_table_is_in_order_and_complete(Nothing&) {
   assert_null(find_command(""));
 }
 
+void the_longest_name_is_found(Nothing&) {
+  size_t taken = 0;
+  assert_string_equal(find_command({"list", "show"}, taken)->name, "list");
+  assert_int_equal(taken, 1);
+  assert_null(find_command({"show", "list"}, taken));
+  assert_null(find_command(std::vector<std::string>{}, taken));
+}
+
 void no_option_is_there_twice_or_takes_what_help_has(Nothing&) {
   for (const Command& command : commands()) {
     static std::set<std::string> seen;
@@ -95,6 +103,7 @@ void every_key_of_the_configuration_is_explained(Nothing&) {
 int main() {
   const CMUnitTest tests[] = {
       MOAT_TEST(Nothing, the_table_is_in_order_and_complete),
+      MOAT_TEST(Nothing, the_longest_name_is_found),
       MOAT_TEST(Nothing, no_option_is_there_twice_or_takes_what_help_has),
       MOAT_TEST(Nothing, usage_names_every_option_in_80_columns),
       MOAT_TEST(Nothing, a_command_that_is_none_is_refused_with_a_hint),
