@@ -247,7 +247,10 @@ Result<void> Recorder::commit() {
   keep_partials();
   attest_output();
   if (broken_) return *broken_;
-  if (!writer_->dirty()) return {};
+  if (!writer_->dirty()) {
+    tell_head();  // the writer may have committed by itself
+    return {};
+  }
   const int64_t before = clock_.monotonic_ns();
   if (auto done = writer_->commit(); !done) {
     // What could not be written is kept, in the bounded queue of the writer, and tried again; in
@@ -259,7 +262,20 @@ Result<void> Recorder::commit() {
   trouble_.reset();
   const Milliseconds took{(clock_.monotonic_ns() - before) / 1'000'000};
   commit_delay_ = std::clamp(took * 10, shortest_delay, longest_delay);
+  tell_head();
   return {};
+}
+
+void Recorder::tell_head() {
+  const auto& head = writer_->committed_head();
+  if (!head || head->head.size == told_size_) return;
+  told_size_ = head->head.size;
+  if (on_signed_) on_signed_(*head);
+}
+
+void Recorder::timestamp(uint64_t size, std::string_view der) {
+  if (broken_) return;
+  check(writer_->append_timestamp(size, der));
 }
 
 Result<store::TreeHead> Recorder::finish() {
@@ -270,6 +286,7 @@ Result<store::TreeHead> Recorder::finish() {
   if (auto done = writer_->commit(); !done) return done.error();
   commit_timer_.stop();
   head_timer_.stop();
+  tell_head();
   return head;
 }
 

@@ -59,6 +59,11 @@ class Recorder {
   // The end: what is pending, then a signed head over all of it.
   Result<store::TreeHead> finish();
 
+  // `fn` is called with each signed head once it is on disk, or with a newer one. It may record.
+  void on_signed(std::function<void(const store::SignedHead&)> fn) { on_signed_ = std::move(fn); }
+  // An authority's answer to a head of that size; it may come after the end.
+  void timestamp(uint64_t size, std::string_view der);
+
  private:
   // The part of a line that has come; the rest may follow.
   struct Partial {
@@ -69,6 +74,7 @@ class Recorder {
   void keep_partials();
   void attest_output();
   void sign_head();
+  void tell_head();
   void check(const Result<void>& written);
   void schedule();
   [[nodiscard]] std::string clean(std::string_view text) const;
@@ -94,6 +100,8 @@ class Recorder {
   Timer tell_;  // on_broken, from the loop
   Milliseconds commit_delay_;
   uint64_t signed_size_ = 0;
+  std::function<void(const store::SignedHead&)> on_signed_;
+  uint64_t told_size_ = 0;                // of the last head that on_signed_ was called with
   std::vector<proxy::Exchange> waiting_;  // few, and never past the end of the turn
   Later write_waiting_;
   std::array<Partial, 2> partial_;  // stdout, stderr

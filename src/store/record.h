@@ -47,6 +47,12 @@ struct TreeHead {
   Digest root{};
 };
 
+// A tree head with its checkpoint: a signed note (moat-audit(5)).
+struct SignedHead {
+  TreeHead head;
+  std::string note;
+};
+
 class RecordWriter {
  public:
   // Makes record.mdb in `directory` (which exists, 0700), 0600. `run_id` goes into each audit
@@ -81,6 +87,11 @@ class RecordWriter {
   // The tree head over all leaves so far, signed, stored, and written as text to
   // <directory>/checkpoint once committed. The same again where no leaf has come since the last.
   Result<TreeHead> checkpoint();
+  // The last checkpoint that a commit has brought to disk, its file as well.
+  [[nodiscard]] const std::optional<SignedHead>& committed_head() const;
+  // A time stamp (TimeStampResp of RFC 3161 in DER, at most 64 KiB) over the checkpoint of that
+  // size; sizes only grow. Also after "run.ended": an authority's answer takes its time.
+  Result<void> append_timestamp(uint64_t size, std::string_view der);
   [[nodiscard]] uint64_t audit_size() const;
 
   [[nodiscard]] bool dirty() const;
@@ -117,12 +128,19 @@ class RecordReader {
     std::string note;
   };
   Result<std::vector<StoredCheckpoint>> checkpoints(uint64_t from, size_t limit);
+  // Time stamps, with the size of the checkpoint that each is over.
+  struct StoredTimestamp {
+    uint64_t size = 0;
+    std::string der;
+  };
+  Result<std::vector<StoredTimestamp>> timestamps(uint64_t from, size_t limit);
   // The text of <directory>/checkpoint, if it is there.
   Result<std::optional<std::string>> latest_checkpoint();
   // Hashes of the tree's perfect subtrees: level 0 holds the leaves.
   Result<std::vector<Digest>> nodes(int level, uint64_t from, size_t limit);
   struct Counts {
-    uint64_t output = 0, exchanges = 0, spans = 0, audit = 0, checkpoints = 0, nodes = 0;
+    uint64_t output = 0, exchanges = 0, spans = 0, audit = 0, checkpoints = 0, nodes = 0,
+             timestamps = 0;
   };
   Result<Counts> counts();
 

@@ -158,6 +158,17 @@ Result<std::vector<RecordReader::StoredCheckpoint>> RecordReader::checkpoints(ui
                                        });
 }
 
+Result<std::vector<RecordReader::StoredTimestamp>> RecordReader::timestamps(uint64_t from,
+                                                                            size_t limit) {
+  return impl_->list<StoredTimestamp>(Table::timestamps, key_of(from), limit,
+                                      [](auto key, auto value, auto& found) {
+                                        if (key.size() != 8 || value.size() > max_timestamp)
+                                          return false;
+                                        found.push_back({number_of(key), std::string(value)});
+                                        return true;
+                                      });
+}
+
 Result<std::optional<std::string>> RecordReader::latest_checkpoint() {
   auto text = read_file(impl_->directory + "/" + checkpoint_file, max_checkpoint_file);
   if (text) return std::optional<std::string>(std::move(*text));
@@ -188,9 +199,10 @@ Result<RecordReader::Counts> RecordReader::counts() {
   Counts counts;
   auto done = impl_->environment->read([&](const Snapshot& snapshot) -> Result<void> {
     const std::pair<Table, uint64_t*> all[] = {
-        {Table::output, &counts.output}, {Table::exchanges, &counts.exchanges},
-        {Table::spans, &counts.spans},   {Table::audit, &counts.audit},
-        {Table::nodes, &counts.nodes},   {Table::checkpoints, &counts.checkpoints},
+        {Table::output, &counts.output},         {Table::exchanges, &counts.exchanges},
+        {Table::spans, &counts.spans},           {Table::audit, &counts.audit},
+        {Table::nodes, &counts.nodes},           {Table::checkpoints, &counts.checkpoints},
+        {Table::timestamps, &counts.timestamps},
     };
     for (const auto& [table, count] : all) {
       auto found = snapshot.count(table);

@@ -65,6 +65,8 @@ struct RecordWriter::Impl {
   bool ended = false;
   std::optional<TreeHead> last_head;
   std::string checkpoint_text;  // to be written to its file once it is committed
+  std::optional<SignedHead> committed_head;
+  std::optional<uint64_t> stamped_size;  // of the last time stamp
 
   Result<void> make_room(size_t puts, size_t bytes);
   Result<void> admit(size_t puts, size_t bytes);
@@ -112,7 +114,7 @@ Result<void> RecordWriter::Impl::commit() {
         write_file_atomically(file_in(directory, checkpoint_file), checkpoint_text, 0600);
     stuck = !written;
     if (!written) return written;
-    checkpoint_text.clear();
+    committed_head = SignedHead{*last_head, std::exchange(checkpoint_text, {})};
   }
   return {};
 }
@@ -283,6 +285,23 @@ Result<TreeHead> RecordWriter::checkpoint() {
   self.checkpoint_text = std::move(*note);
   self.last_head = head;
   return head;
+}
+
+const std::optional<SignedHead>& RecordWriter::committed_head() const {
+  return impl_->committed_head;
+}
+
+Result<void> RecordWriter::append_timestamp(uint64_t size, std::string_view der) {
+  Impl& self = *impl_;
+  if (der.size() > max_timestamp)
+    return error(Errc::too_large, "a time stamp of %zu bytes is too large to be kept", der.size());
+  if (self.stamped_size && size <= *self.stamped_size)
+    return error(Errc::invalid, "there is a time stamp over %llu records already",
+                 static_cast<unsigned long long>(*self.stamped_size));
+  if (auto room = self.make_room(1, der.size()); !room) return room;
+  self.batch.put(Table::timestamps, key_of(size), der);
+  self.stamped_size = size;
+  return {};
 }
 
 uint64_t RecordWriter::audit_size() const {

@@ -44,6 +44,7 @@ inline constexpr const char* record_file = "record.mdb";
 inline constexpr const char* checkpoint_file = "checkpoint";
 inline constexpr const char* format_name = "moat.format";  // in meta
 inline constexpr int record_format = 2;
+inline constexpr size_t max_timestamp = 64 * 1024;  // of which certificates take the most
 
 inline std::string key_of(uint64_t number) {
   std::string key(8, '\0');

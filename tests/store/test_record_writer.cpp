@@ -251,6 +251,47 @@ void a_checkpoint_is_stored_and_laid_beside_the_record(WriterTest& t) {
   assert_int_equal(t.counts().checkpoints, 1);
 }
 
+void a_head_is_told_of_once_it_is_on_disk(WriterTest& t) {
+  t.begin();
+  assert_false(t.writer->committed_head().has_value());
+  need(t.writer->checkpoint());
+  assert_false(t.writer->committed_head().has_value());
+  WriterTest::fail(1, ENOSPC);
+  const bool kept = t.writer->commit().has_value();
+  assert_false(kept);
+  assert_false(t.writer->committed_head().has_value());
+  need(t.writer->commit());
+  assert_true(t.writer->committed_head().has_value());
+  assert_int_equal(t.writer->committed_head()->head.size, 1);
+  t.open();
+  const bool same = need(t.reader->latest_checkpoint()) == t.writer->committed_head()->note;
+  assert_true(same);
+}
+
+void time_stamps_come_in_the_order_of_their_sizes_and_after_the_end_too(WriterTest& t) {
+  t.begin();
+  need(t.writer->append_timestamp(1, "first"));
+  t.end();
+  need(t.writer->append_timestamp(2, "late"));
+  for (const uint64_t size : {0, 1, 2}) {
+    const auto again = t.writer->append_timestamp(size, "again");
+    assert_true(!again && again.error().code == Errc::invalid);
+  }
+  const auto large = t.writer->append_timestamp(3, std::string(64 * 1024 + 1, 'x'));
+  assert_true(!large && large.error().code == Errc::too_large);
+  need(t.writer->commit());
+  assert_int_equal(t.counts().timestamps, 2);
+  const auto all = need(t.reader->timestamps(0, 10));
+  assert_int_equal(all.size(), 2);
+  assert_int_equal(all[1].size, 2);
+  assert_string_equal(all[1].der.c_str(), "late");
+  const auto from = need(t.reader->timestamps(2, 10));
+  assert_int_equal(from.size(), 1);
+  // The order of the types does not speak of them.
+  const bool valid = t.verdict().kind == Verdict::Kind::valid;
+  assert_true(valid);
+}
+
 void a_full_disk_is_reported_and_the_writes_wait(WriterTest& t) {
   t.begin();
   t.line("kept\n");
@@ -458,6 +499,8 @@ int main() {
       MOAT_TEST(WriterTest, nothing_to_attest_is_an_error),
       MOAT_TEST(WriterTest, evidence_is_the_writers_own_word),
       MOAT_TEST(WriterTest, a_checkpoint_is_stored_and_laid_beside_the_record),
+      MOAT_TEST(WriterTest, a_head_is_told_of_once_it_is_on_disk),
+      MOAT_TEST(WriterTest, time_stamps_come_in_the_order_of_their_sizes_and_after_the_end_too),
       MOAT_TEST(WriterTest, a_full_disk_is_reported_and_the_writes_wait),
       MOAT_TEST(WriterTest, any_other_failure_leaves_the_writes_waiting_too),
       MOAT_TEST(WriterTest, what_waits_is_bounded_and_a_refused_write_leaves_no_trace),
