@@ -149,8 +149,7 @@ struct Environment::Impl {
     if (const int rc = mdb_env_open(made, path.c_str(), common_flags | flags, 0600); rc != 0)
       return lmdb_error(rc, "open", path);
     env = std::move(next);
-    Result<void> opened;
-    if (read_only()) opened = check_whole();
+    Result<void> opened = check_whole();
     if (opened) {
       if (const int rc = open_tables(); rc != 0) opened = lmdb_error(rc, "open", path);
     }
@@ -370,6 +369,19 @@ Result<void> Snapshot::scan(Table table, std::string_view from, const Visit& fn)
     rc = mdb_cursor_get(opened, &key, &value, MDB_NEXT);
   if (rc != 0 && rc != MDB_NOTFOUND) return lmdb_error(rc, "read", path_);
   return {};
+}
+
+Result<std::optional<Snapshot::Entry>> Snapshot::last(Table table) const {
+  MDB_cursor* opened = nullptr;
+  int rc = mdb_cursor_open(txn_, tables_[static_cast<size_t>(table)], &opened);
+  if (rc != 0) return lmdb_error(rc, "read", path_);
+  const Cursor cursor(opened);
+  MDB_val key{};
+  MDB_val value{};
+  rc = mdb_cursor_get(opened, &key, &value, MDB_LAST);
+  if (rc == MDB_NOTFOUND) return std::optional<Entry>();
+  if (rc != 0) return lmdb_error(rc, "read", path_);
+  return std::optional<Entry>({to_view(key), to_view(value)});
 }
 
 Result<uint64_t> Snapshot::count(Table table) const {

@@ -29,6 +29,10 @@ class Snapshot {
   using Visit = std::function<bool(std::string_view key, std::string_view value)>;
   [[nodiscard]] Result<void> scan(Table table, std::string_view from, const Visit& fn) const;
   [[nodiscard]] Result<uint64_t> count(Table table) const;
+  struct Entry {
+    std::string_view key, value;
+  };
+  [[nodiscard]] Result<std::optional<Entry>> last(Table table) const;
 
  private:
   friend class Environment;

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "core/crypto.h"
@@ -17,6 +18,10 @@ Digest node_hash(const Digest& left, const Digest& right);  // SHA-256(0x01 || l
 // The tree as it grows: the roots of its perfect subtrees, at most 64 of them.
 class MerkleTree {
  public:
+  MerkleTree() = default;
+  // As it was at that size: `peaks` are the roots of the perfect subtrees, largest first, one for
+  // each bit of `size`.
+  MerkleTree(uint64_t size, std::vector<Digest> peaks) : size_(size), peaks_(std::move(peaks)) {}
   // Called for each perfect subtree completed by an append, leaf included: its level (0: leaves),
   // its index on that level, its hash. What a store of nodes keeps, for proofs.
   using OnNode = std::function<void(int level, uint64_t index, const Digest& hash)>;

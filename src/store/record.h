@@ -38,8 +38,9 @@ struct AuditRecord {
   uint64_t seq = 0;  // from 0
   std::string json;  // canonical, as hashed
 
-  // The text of its member "data"; "" if this is not a record.
+  // The text of its member "data", and its type; "" if this is not a record.
   [[nodiscard]] std::string_view data() const;
+  [[nodiscard]] std::string_view type() const;
 };
 
 struct TreeHead {
@@ -62,8 +63,15 @@ class RecordWriter {
                                                       const SigningKey& key);
   ~RecordWriter();  // what is not committed is lost
 
-  // For a record that lost its writer: one fact more, committed. The caller knows that the
-  // supervisor is dead.
+  // Goes on with a record that lost its writer. The caller knows that the supervisor is dead, and
+  // that nobody else does the same. What the last checkpoint signed is taken by its word; what came
+  // after it is hashed again, for it will be signed by the next. Errc::tampered where that does not
+  // fit, Errc::denied where the last checkpoint was signed by another key.
+  static Result<std::unique_ptr<RecordWriter>> resume(const std::string& directory,
+                                                      const std::string& run_id,
+                                                      const SigningKey& key);
+
+  // Where no more can be said about a record that lost its writer: one fact, committed.
   static Result<void> amend_meta(const std::string& directory, std::string_view name,
                                  const Json& value);
 
@@ -73,12 +81,12 @@ class RecordWriter {
   Result<void> append_output(int stream, int64_t time_ns, std::string_view bytes);
   Result<void> append_span(const Json& span);
   // A leaf: {"type", "time", "seq", "run", "prev", "data"} made canonical, at most 1 MiB. Gives its
-  // seq. `data` is an object. The first type is "run.created"; after "run.ended" come no more
-  // audit records, output or exchanges (Errc::closed).
+  // seq. `data` is an object. The first type is "run.created"; after "run.ended" or "run.lost"
+  // come no more audit records, output or exchanges (Errc::closed).
   //
   // Of "output" the writer itself says what it attests: it sets the members "from", "to" and
   // "sha256" for all output since the last such record (Errc::invalid where there is none). The
-  // rest of `data` is the caller's. "run.ended" is preceded by one for what is still unattested.
+  // rest of `data` is the caller's. Both ends are preceded by one for what is still unattested.
   // Records of type "exchange" are found by their number among themselves as well.
   Result<uint64_t> append_audit(std::string_view type, int64_t time_ns, const Json& data);
   // The same; what is begun in `data` is canonical, and the members that attest are added to it.
@@ -93,6 +101,8 @@ class RecordWriter {
   // size; sizes only grow. Also after "run.ended": an authority's answer takes its time.
   Result<void> append_timestamp(uint64_t size, std::string_view der);
   [[nodiscard]] uint64_t audit_size() const;
+  [[nodiscard]] uint64_t signed_size() const;  // of the last checkpoint; 0: there is none
+  [[nodiscard]] bool ended() const;
 
   [[nodiscard]] bool dirty() const;
   [[nodiscard]] size_t pending_bytes() const;

@@ -58,6 +58,15 @@ std::string_view AuditRecord::data() const {
   return std::string_view(json).substr(begin.size(), end - begin.size());
 }
 
+std::string_view AuditRecord::type() const {
+  constexpr std::string_view begin = R"(,"type":")";
+  constexpr std::string_view end = R"("})";
+  const size_t at = json.rfind(begin);
+  if (at == std::string::npos || !json.ends_with(end)) return {};
+  const size_t from = at + begin.size();
+  return std::string_view(json).substr(from, json.size() - end.size() - from);
+}
+
 RecordReader::RecordReader(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 RecordReader::~RecordReader() = default;
 

@@ -13,6 +13,7 @@
 #include "store/evidence.h"
 #include "store/merkle.h"
 #include "store/note.h"
+#include "store/tail.h"
 
 namespace moat::store {
 namespace {
@@ -196,6 +197,30 @@ Result<std::unique_ptr<RecordWriter>> RecordWriter::create(const std::string& di
   return std::unique_ptr<RecordWriter>(new RecordWriter(std::move(impl)));
 }
 
+Result<std::unique_ptr<RecordWriter>> RecordWriter::resume(const std::string& directory,
+                                                           const std::string& run_id,
+                                                           const SigningKey& key) {
+  auto impl = std::make_unique<Impl>();
+  impl->directory = directory;
+  impl->run_id = run_id;
+  impl->key = &key;
+  auto environment = Environment::open(file_in(directory, record_file));
+  if (!environment) return environment.error();
+  impl->environment = std::move(*environment);
+  auto tail = read_tail(*impl->environment, run_id, key.public_der());
+  if (!tail) return tail.error();
+  impl->output = tail->output;
+  impl->exchanges = tail->exchanges;
+  impl->spans = tail->spans;
+  impl->attested_output = tail->attested_output;
+  impl->output_digest = tail->output_digest;
+  impl->tree = std::move(tail->tree);
+  impl->previous = tail->previous;
+  impl->ended = tail->ended;
+  impl->last_head = tail->last_head;
+  return std::unique_ptr<RecordWriter>(new RecordWriter(std::move(impl)));
+}
+
 Result<void> RecordWriter::amend_meta(const std::string& directory, std::string_view name,
                                       const Json& value) {
   if (!is_word(name, "-_.")) return error(Errc::invalid, "a meta name is not a word");
@@ -253,11 +278,12 @@ template <class Data>
 Result<uint64_t> RecordWriter::Impl::append_audit(std::string_view type, int64_t time_ns,
                                                   Data& data) {
   if (auto checked = check_order(type); !checked) return checked.error();
-  if (type == "run.ended") {
+  const bool last = ends_record(type);
+  if (last) {
     if (auto all = attest_all(time_ns); !all) return all.error();
   }
   auto seq = add_audit(type, time_ns, data);
-  if (seq && type == "run.ended") ended = true;
+  if (seq && last) ended = true;
   return seq;
 }
 
@@ -306,6 +332,12 @@ Result<void> RecordWriter::append_timestamp(uint64_t size, std::string_view der)
 
 uint64_t RecordWriter::audit_size() const {
   return impl_->tree.size();
+}
+uint64_t RecordWriter::signed_size() const {
+  return impl_->last_head ? impl_->last_head->size : 0;
+}
+bool RecordWriter::ended() const {
+  return impl_->ended;
 }
 bool RecordWriter::dirty() const {
   return !impl_->batch.empty() || !impl_->checkpoint_text.empty();

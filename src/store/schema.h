@@ -46,6 +46,11 @@ inline constexpr const char* format_name = "moat.format";  // in meta
 inline constexpr int record_format = 2;
 inline constexpr size_t max_timestamp = 64 * 1024;  // of which certificates take the most
 
+// Nothing comes after an audit record of these types.
+constexpr bool ends_record(std::string_view type) {
+  return type == "run.ended" || type == "run.lost";
+}
+
 inline std::string key_of(uint64_t number) {
   std::string key(8, '\0');
   for (size_t i = 8; i-- > 0; number >>= 8) key[i] = static_cast<char>(number & 0xff);

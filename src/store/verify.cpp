@@ -78,6 +78,7 @@ class Verifier {
   MerkleTree tree_;
   Digest previous_{};
   bool ended_ = false;
+  bool lost_ = false;
   uint64_t attested_output_ = 0;
   uint64_t exchanges_ = 0;
   std::vector<uint64_t> listed_;  // where the next ones are said to stand, the first at the back
@@ -157,12 +158,14 @@ bool Verifier::check_record(const AuditRecord& record) {
 
 bool Verifier::check_type(uint64_t seq, const std::string& type, const Json& json) {
   if (ended_) return wrong(seq, "comes after the end of the run");
+  if (lost_) return wrong(seq, "comes after the supervisor was lost");
   if ((seq == 0) != (type == "run.created"))
     return seq == 0 ? wrong(seq, "does not say that the run was created")
                     : wrong(seq, "says once more that the run was created");
   if (type == "output") return check_output(seq, json);
   if (type == "exchange") return check_exchange(seq);
   ended_ = type == "run.ended";
+  lost_ = type == "run.lost";
   return true;
 }
 
@@ -297,6 +300,9 @@ void Verifier::conclude() {
   verdict_.kind = Verdict::Kind::incomplete;
   if (tree_.size() == 0) {
     verdict_.problem = "nothing has been recorded";
+  } else if (lost_) {
+    verdict_.problem =
+        "the supervisor was lost; what it had recorded is kept, and how the run ended is not known";
   } else if (!ended_) {
     verdict_.problem = "there is no record of the run's end";
   } else if (verdict_.signed_size < tree_.size()) {

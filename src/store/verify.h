@@ -27,9 +27,9 @@ struct Verdict {
 };
 
 // Checks: each record is canonical JSON with the right seq, run, and hash of its predecessor; types
-// begin with "run.created" and end with "run.ended"; output digests fit the kept output, exchange
-// digests the kept exchanges; every checkpoint is signed by `public_key`, for this run, and is the
-// root over its prefix; sizes never shrink.
+// begin with "run.created" and end with "run.ended" or "run.lost"; output digests fit the kept
+// output, exchange digests the kept exchanges; every checkpoint is signed by `public_key`, for this
+// run, and is the root over its prefix; sizes never shrink.
 Result<Verdict> verify_record(RecordReader& reader, const std::string& run_id,
                               std::string_view public_key);
 
