@@ -8,6 +8,8 @@ namespace {
 
 // clang-format off
 const Option json_option = {"json", 0, nullptr, "Print JSON, for programs"};
+// Of the commands of audit.
+const Option output_option = {"output", 'o', "FILE", "Write there, whole or not at all; -: stdout"};
 // Of run and of proxy: what the wall is told.
 const Option grant_option = {"grant", 'g', "NAME",
     "Put this credential on requests to its hosts", true};
@@ -27,6 +29,15 @@ const std::vector<Command> table = {
      {{"key", 'k', "FILE", "Public key to trust instead of the one in $MOAT_HOME"},
       json_option},
      0, 1, false, true, cmd_audit},
+    {"audit export", "[RUN]", "Write a record, or a stretch of it, as a file that proves itself",
+     {output_option,
+      {"from", 0, "SEQ", "The first record, instead of record 0"},
+      {"to", 0, "SEQ", "The last record, instead of the last that a checkpoint covers"},
+      json_option},
+     0, 1, false, true, cmd_audit_export},
+    {"audit prove", "SEQ [RUN]", "Prove that a record is in the tree that was signed",
+     {output_option, json_option},
+     1, 2, false, true, cmd_audit_prove},
     {"grant", "PROVIDER", "Obtain, check and keep a credential",
      {{"token-stdin", 0, nullptr, "Read the token from standard input"},
       {"no-check", 0, nullptr, "Keep the token without trying it"},

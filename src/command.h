@@ -76,8 +76,10 @@ std::string general_usage();
 // Tells an error as "moat: <message>" on stderr and gives `status`.
 int complain(const Error& error, int status = exit_failed);
 
-// One function a command, each in its own cmd_<name>.cpp.
+// One function a command, each in its own cmd_<name>.cpp; those of two words by topic.
 int cmd_audit(const Arguments& arguments);
+int cmd_audit_export(const Arguments& arguments);
+int cmd_audit_prove(const Arguments& arguments);
 int cmd_grant(const Arguments& arguments);
 int cmd_help(const Arguments& arguments);
 int cmd_list(const Arguments& arguments);

@@ -14,30 +14,6 @@
 namespace moat {
 namespace {
 
-// The new content under a temporary name, which goes again unless it has become the file.
-class Draft {
- public:
-  explicit Draft(const std::string& path) : path_(path + ".XXXXXX") {
-    fd_ = Fd(mkostemp(path_.data(), O_CLOEXEC));
-  }
-  ~Draft() {
-    if (fd_ && !kept_) unlink(path_.c_str());
-  }
-  Draft(const Draft&) = delete;
-  Draft& operator=(const Draft&) = delete;
-
-  [[nodiscard]] int fd() const { return fd_.get(); }
-  [[nodiscard]] bool rename_to(const std::string& path) {
-    kept_ = rename(path_.c_str(), path.c_str()) == 0;
-    return kept_;
-  }
-
- private:
-  std::string path_;
-  Fd fd_;
-  bool kept_ = false;
-};
-
 // A rename is on the disk only when its directory is.
 Result<void> sync_directory_of(const std::string& path) {
   const size_t slash = path.rfind('/');
@@ -121,14 +97,39 @@ Result<std::string> read_file(const std::string& path, size_t limit) {
   }
 }
 
+Result<AtomicFile> AtomicFile::create(const std::string& path, unsigned mode) {
+  std::string draft = path + ".XXXXXX";
+  Fd fd(mkostemp(draft.data(), O_CLOEXEC));
+  if (!fd) return errno_error("cannot create a file beside %s", path.c_str());
+  AtomicFile file(path, std::move(draft), std::move(fd));
+  if (fchmod(file.descriptor(), mode) != 0)
+    return errno_error("cannot set the mode of %s", path.c_str());
+  return file;
+}
+
+AtomicFile::AtomicFile(AtomicFile&& other) noexcept
+    : path_(std::move(other.path_)),
+      draft_(std::exchange(other.draft_, {})),
+      fd_(std::move(other.fd_)) {}
+
+AtomicFile::~AtomicFile() {
+  if (!draft_.empty()) unlink(draft_.c_str());
+}
+
+Result<void> AtomicFile::keep() {
+  if (fsync(fd_.get()) != 0) return errno_error("cannot write %s to disk", path_.c_str());
+  if (rename(draft_.c_str(), path_.c_str()) != 0)
+    return errno_error("cannot replace %s", path_.c_str());
+  draft_.clear();
+  return sync_directory_of(path_);
+}
+
 Result<void> write_file_atomically(const std::string& path, std::string_view bytes, unsigned mode) {
-  Draft draft(path);
-  if (draft.fd() < 0) return errno_error("cannot create a file beside %s", path.c_str());
-  if (fchmod(draft.fd(), mode) != 0) return errno_error("cannot set the mode of %s", path.c_str());
-  if (auto written = write_all(draft.fd(), bytes); !written) return written.error().in(path);
-  if (fsync(draft.fd()) != 0) return errno_error("cannot write %s to disk", path.c_str());
-  if (!draft.rename_to(path)) return errno_error("cannot replace %s", path.c_str());
-  return sync_directory_of(path);
+  auto file = AtomicFile::create(path, mode);
+  if (!file) return file.error();
+  if (auto written = write_all(file->descriptor(), bytes); !written)
+    return written.error().in(path);
+  return file->keep();
 }
 
 Result<void> write_all(int fd, std::string_view bytes) {

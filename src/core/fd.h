@@ -53,6 +53,25 @@ Result<std::string> read_file(const std::string& path, size_t limit);
 // Written to a temporary name beside it, synced, then renamed: a reader sees the
 // old file or the new one, and a failure leaves the old one. `mode` as in open(2).
 Result<void> write_file_atomically(const std::string& path, std::string_view bytes, unsigned mode);
+// The same for what comes in pieces, or is too large to be held: written to descriptor(), and the
+// file from keep() on. Without that, nothing is left of it.
+class AtomicFile {
+ public:
+  static Result<AtomicFile> create(const std::string& path, unsigned mode);
+  AtomicFile(AtomicFile&& other) noexcept;
+  AtomicFile& operator=(AtomicFile&&) = delete;
+  ~AtomicFile();
+
+  [[nodiscard]] int descriptor() const { return fd_.get(); }
+  Result<void> keep();
+
+ private:
+  AtomicFile(std::string path, std::string draft, Fd fd)
+      : path_(std::move(path)), draft_(std::move(draft)), fd_(std::move(fd)) {}
+  std::string path_;
+  std::string draft_;  // its name until then; "" from then on
+  Fd fd_;
+};
 // Everything, whatever the number of write(2)s; for blocking descriptors.
 Result<void> write_all(int fd, std::string_view bytes);
 

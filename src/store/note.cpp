@@ -73,6 +73,14 @@ Result<Checkpoint> parse_text(std::string_view text) {
   return checkpoint;
 }
 
+// What is signed: up to the empty line, its last newline included.
+Result<std::string_view> text_of(std::string_view note) {
+  if (note.size() > max_note) return malformed("it is too long");
+  const size_t blank = note.find("\n\n");
+  if (blank == std::string_view::npos) return malformed("no empty line ends its text");
+  return note.substr(0, blank + 1);
+}
+
 // At least one signature is by this key, and each that says so is right.
 Result<void> check_signatures(std::string_view signatures, std::string_view text,
                               std::string_view public_key) {
@@ -115,12 +123,15 @@ Result<std::string> write_checkpoint(const Checkpoint& checkpoint, const Signing
          base64(key_id(key.public_der()) + *signature) + "\n";
 }
 
+Result<Checkpoint> parse_checkpoint(std::string_view note) {
+  const auto text = text_of(note);
+  return text ? parse_text(*text) : text.error();
+}
+
 Result<Checkpoint> read_checkpoint(std::string_view note, std::string_view public_key) {
-  if (note.size() > max_note) return malformed("it is too long");
-  const size_t blank = note.find("\n\n");
-  if (blank == std::string_view::npos) return malformed("no empty line ends its text");
-  const std::string_view text = note.substr(0, blank + 1);
-  auto checkpoint = parse_text(text);
+  const auto text = text_of(note);
+  if (!text) return text.error();
+  auto checkpoint = parse_text(*text);
   if (!checkpoint) return checkpoint;
 
   std::string der(public_key);
@@ -129,7 +140,7 @@ Result<Checkpoint> read_checkpoint(std::string_view note, std::string_view publi
     if (!converted) return converted.error();
     der = std::move(*converted);
   }
-  if (auto signed_ = check_signatures(note.substr(blank + 2), text, der); !signed_)
+  if (auto signed_ = check_signatures(note.substr(text->size() + 1), *text, der); !signed_)
     return signed_.error();
   return checkpoint;
 }

@@ -22,6 +22,8 @@ extern const char* const note_key_name;                    // "moat"
 std::string note_key_id(std::string_view public_key_der);  // 8 hex digits
 
 Result<std::string> write_checkpoint(const Checkpoint& checkpoint, const SigningKey& key);
+// What a note says, whoever signed it: to be believed of nobody. Errc::invalid for what is none.
+Result<Checkpoint> parse_checkpoint(std::string_view note);
 // Errc::tampered unless a signature of this key is there and right.
 Result<Checkpoint> read_checkpoint(std::string_view note, std::string_view public_key);
 
