@@ -102,8 +102,10 @@ std::string rfc3339(int64_t wall_ns) {
 }
 
 Result<int64_t> parse_rfc3339(std::string_view text) {
-  const Error bad = error(Errc::invalid, "'%s' is not a time such as 2026-01-31T23:59:59Z",
-                          printable(text.substr(0, 64)).c_str());
+  const auto bad = [text] {
+    return error(Errc::invalid, "'%s' is not a time such as 2026-01-31T23:59:59Z",
+                 printable(text.substr(0, 64)).c_str());
+  };
   Scanner scan(text);
   tm parts{};
   int year = 0;
@@ -114,19 +116,19 @@ Result<int64_t> parse_rfc3339(std::string_view text) {
       !scan.one_of("Tt ") || !scan.number(2, 0, 23, parts.tm_hour) || !scan.one_of(":") ||
       !scan.number(2, 0, 59, parts.tm_min) || !scan.one_of(":") ||
       !scan.number(2, 0, 60, parts.tm_sec))  // 60: a leap second
-    return bad;
+    return bad();
   int64_t ns = 0;
-  if (scan.one_of(".") && !scan.fraction(ns)) return bad;
+  if (scan.one_of(".") && !scan.fraction(ns)) return bad();
   int offset = 0;
-  if (!scan.one_of("Zz+-")) return bad;
+  if (!scan.one_of("Zz+-")) return bad();
   if (const char sign = scan.taken(); sign == '+' || sign == '-') {
     int hours = 0;
     int minutes = 0;
     if (!scan.number(2, 0, 23, hours) || !scan.one_of(":") || !scan.number(2, 0, 59, minutes))
-      return bad;
+      return bad();
     offset = (hours * 60 + minutes) * (sign == '-' ? -60 : 60);
   }
-  if (!scan.at_end()) return bad;
+  if (!scan.at_end()) return bad();
   parts.tm_year = year - 1900;
   parts.tm_mon = month - 1;
   return (static_cast<int64_t>(timegm(&parts)) - offset) * ns_per_second + ns;

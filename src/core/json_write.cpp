@@ -15,44 +15,6 @@
 namespace moat {
 namespace {
 
-// Whether a comes before b by UTF-16 code units. Code points from U+10000 up (UTF-8 lead F0 and
-// above) are surrogates there, and so come before U+E000 to U+FFFF (lead EE and EF).
-bool utf16_less(std::string_view a, std::string_view b) {
-  const auto [x, y] = std::mismatch(a.begin(), a.end(), b.begin(), b.end());
-  if (x == a.end() || y == b.end()) return x == a.end() && y != b.end();
-  const auto p = static_cast<unsigned char>(*x);
-  const auto q = static_cast<unsigned char>(*y);
-  if (p >= 0xee && q >= 0xee && (p >= 0xf0) != (q >= 0xf0)) return p >= 0xf0;
-  return p < q;
-}
-
-// As ECMAScript has it, which RFC 8785 3.2.2.3 asks for: the shortest digits that read back the
-// same, plain from 1e-6 up to 1e21 and with an exponent elsewhere.
-std::string number_text(double value) {
-  if (value == 0 || !std::isfinite(value)) return "0";
-  std::array<char, 32> room;
-  const auto end = std::to_chars(room.data(), room.data() + room.size(), std::fabs(value),
-                                 std::chars_format::scientific);
-  const std::string_view text(room.data(), static_cast<size_t>(end.ptr - room.data()));
-  const size_t e = text.find('e');
-  std::string digits(text.substr(0, e));
-  if (digits.size() > 1) digits.erase(1, 1);  // the point after the first
-  int exponent = 0;
-  const std::string_view power = text.substr(e + (text[e + 1] == '+' ? 2 : 1));
-  std::from_chars(power.data(), power.data() + power.size(), exponent);
-
-  const int count = static_cast<int>(digits.size());
-  const int point = exponent + 1;  // where it stands, from the first digit
-  std::string out = value < 0 ? "-" : "";
-  if (point > 21 || point < -5) {
-    if (count > 1) digits.insert(1, ".");
-    return out + digits + format("e%+d", exponent);
-  }
-  if (point <= 0) return out + "0." + std::string(static_cast<size_t>(-point), '0') + digits;
-  if (point >= count) return out + digits + std::string(static_cast<size_t>(point - count), '0');
-  return out + digits.insert(static_cast<size_t>(point), ".");
-}
-
 class Writer {
  public:
   explicit Writer(JsonStyle style) : style_(style) {}
@@ -69,7 +31,7 @@ class Writer {
     } else if (cJSON_IsString(node)) {
       string(node->valuestring);
     } else if (cJSON_IsNumber(node)) {
-      out_ += number_text(node->valuedouble);
+      out_ += json_number_text(node->valuedouble);
     } else if (cJSON_IsBool(node)) {
       out_ += cJSON_IsTrue(node) ? "true" : "false";
     } else {
@@ -116,6 +78,44 @@ class Writer {
 };
 
 }  // namespace
+
+// Code points from U+10000 up (UTF-8 lead F0 and above) are surrogates in UTF-16, and so come
+// before U+E000 to U+FFFF (lead EE and EF).
+bool utf16_less(std::string_view a, std::string_view b) {
+  const auto [x, y] = std::mismatch(a.begin(), a.end(), b.begin(), b.end());
+  if (x == a.end() || y == b.end()) return x == a.end() && y != b.end();
+  const auto p = static_cast<unsigned char>(*x);
+  const auto q = static_cast<unsigned char>(*y);
+  if (p >= 0xee && q >= 0xee && (p >= 0xf0) != (q >= 0xf0)) return p >= 0xf0;
+  return p < q;
+}
+
+// The shortest digits that read back the same, plain from 1e-6 up to 1e21 and with an exponent
+// elsewhere.
+std::string json_number_text(double value) {
+  if (value == 0 || !std::isfinite(value)) return "0";
+  std::array<char, 32> room;
+  const auto end = std::to_chars(room.data(), room.data() + room.size(), std::fabs(value),
+                                 std::chars_format::scientific);
+  const std::string_view text(room.data(), static_cast<size_t>(end.ptr - room.data()));
+  const size_t e = text.find('e');
+  std::string digits(text.substr(0, e));
+  if (digits.size() > 1) digits.erase(1, 1);  // the point after the first
+  int exponent = 0;
+  const std::string_view power = text.substr(e + (text[e + 1] == '+' ? 2 : 1));
+  std::from_chars(power.data(), power.data() + power.size(), exponent);
+
+  const int count = static_cast<int>(digits.size());
+  const int point = exponent + 1;  // where it stands, from the first digit
+  std::string out = value < 0 ? "-" : "";
+  if (point > 21 || point < -5) {
+    if (count > 1) digits.insert(1, ".");
+    return out + digits + format("e%+d", exponent);
+  }
+  if (point <= 0) return out + "0." + std::string(static_cast<size_t>(-point), '0') + digits;
+  if (point >= count) return out + digits + std::string(static_cast<size_t>(point - count), '0');
+  return out + digits.insert(static_cast<size_t>(point), ".");
+}
 
 void append_json_escaped(std::string& out, std::string_view text) {
   constexpr std::string_view escaped = "\b\t\n\f\r\"\\";

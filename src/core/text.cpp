@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdarg>
 #include <cstdio>
+#include <cstring>
 
 namespace moat {
 namespace {
@@ -69,6 +70,16 @@ size_t utf8_length(std::string_view text) {
   const bool surrogate = first == 0xed && second >= 0xa0;
   const bool beyond = first == 0xf4 && second >= 0x90;
   return overlong || surrogate || beyond ? 0 : length;
+}
+
+// How much of the start is surely ASCII: eight bytes at a time, and the rest is for others to say.
+size_t ascii_length(std::string_view text) {
+  size_t length = 0;
+  for (uint64_t eight = 0; text.size() - length >= sizeof eight; length += sizeof eight) {
+    std::memcpy(&eight, text.data() + length, sizeof eight);
+    if ((eight & 0x8080808080808080) != 0) break;
+  }
+  return length;
 }
 
 // What a terminal may act upon: C0, DEL, C1 (as U+0080 to U+009F), and the bidirectional
@@ -231,6 +242,8 @@ std::optional<uint64_t> parse_number(std::string_view text, uint64_t low, uint64
 
 bool is_utf8(std::string_view text) {
   while (!text.empty()) {
+    text.remove_prefix(ascii_length(text));
+    if (text.empty()) break;
     const size_t length = utf8_length(text);
     if (length == 0) return false;
     text.remove_prefix(length);
