@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <lmdb.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -29,6 +30,9 @@ constexpr size_t largest_map = sizeof(void*) == 8 ? size_t{1} << 40 : size_t{512
 // read stay mapped, and count as ours although they are the system's cache. After so many bytes it
 // is opened anew.
 constexpr size_t reopen_after = size_t{1024} * 1024;
+// A reader gives back what it has read in the map after so many bytes: the system keeps it, but it
+// is not counted as ours, and goes where memory is short.
+constexpr size_t give_back_after = size_t{16} * 1024 * 1024;
 constexpr unsigned max_readers = 126;  // 64 bytes each: the lock file stays at two pages
 constexpr unsigned commits_between_reader_checks = 64;
 
@@ -127,6 +131,26 @@ bool is_nearly_full(const std::string& path, size_t bytes) {
 
 }  // namespace
 
+// Where in the map has been read. Of no use once the map is another.
+struct Snapshot::Reach {
+  size_t bytes = 0;
+  const char* begin = nullptr;
+  const char* end = nullptr;
+
+  void add(std::string_view value) {
+    if (begin == nullptr || value.data() < begin) begin = value.data();
+    if (value.data() + value.size() > end) end = value.data() + value.size();
+    bytes += value.size();
+  }
+  // Of a file's mapping that nobody writes by, this loses nothing.
+  void give_back() {
+    const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
+    const char* const from = begin - reinterpret_cast<uintptr_t>(begin) % page;
+    madvise(const_cast<char*>(from), static_cast<size_t>(end - from), MADV_DONTNEED);
+    *this = {};
+  }
+};
+
 struct Environment::Impl {
   std::string path;
   unsigned flags = 0;
@@ -135,11 +159,13 @@ struct Environment::Impl {
   std::array<MDB_dbi, table_names.size()> tables{};
   unsigned commits = 0;
   size_t written = 0;  // since it was opened
+  Snapshot::Reach reach;
   std::optional<OpenForWriting> registered;
 
   [[nodiscard]] bool read_only() const { return (flags & MDB_RDONLY) != 0; }
 
   Result<void> open() {
+    reach = {};
     MDB_env* made = nullptr;
     if (const int rc = mdb_env_create(&made); rc != 0) return lmdb_error(rc, "open", path);
     Env next(made);
@@ -175,6 +201,7 @@ struct Environment::Impl {
       const int rc =
           mdb_txn_begin(env.get(), nullptr, read_only() ? unsigned{MDB_RDONLY} : 0, &txn);
       if (rc == MDB_MAP_RESIZED) {  // the writer's map has grown
+        reach = {};
         if (const int adopted = mdb_env_set_mapsize(env.get(), 0); adopted != 0) return adopted;
       } else if (rc == MDB_READERS_FULL && !std::exchange(checked, true)) {
         check_readers();
@@ -214,6 +241,7 @@ struct Environment::Impl {
   int grow() {
     check_readers();
     if (map >= largest_map) return MDB_MAP_FULL;
+    reach = {};
     const int rc = mdb_env_set_mapsize(env.get(), map * 2);
     if (rc == 0) {
       map *= 2;
@@ -345,7 +373,9 @@ Result<void> Environment::read(const std::function<Result<void>(const Snapshot&)
   MDB_txn* begun = nullptr;
   if (const int rc = impl_->begin(begun); rc != 0) return lmdb_error(rc, "read", impl_->path);
   const Txn txn(begun);
-  return fn(Snapshot(impl_->path, impl_->tables.data(), begun));
+  auto done = fn(Snapshot(impl_->path, impl_->tables.data(), begun, impl_->reach));
+  if (impl_->reach.bytes > give_back_after) impl_->reach.give_back();
+  return done;
 }
 
 Result<std::optional<std::string_view>> Snapshot::get(Table table, std::string_view key) const {
@@ -365,8 +395,11 @@ Result<void> Snapshot::scan(Table table, std::string_view from, const Visit& fn)
   MDB_val key = to_val(from);
   MDB_val value{};
   rc = mdb_cursor_get(opened, &key, &value, from.empty() ? MDB_FIRST : MDB_SET_RANGE);
-  while (rc == 0 && fn(to_view(key), to_view(value)))
+  while (rc == 0) {
+    reach_.add(to_view(value));
+    if (!fn(to_view(key), to_view(value))) break;
     rc = mdb_cursor_get(opened, &key, &value, MDB_NEXT);
+  }
   if (rc != 0 && rc != MDB_NOTFOUND) return lmdb_error(rc, "read", path_);
   return {};
 }

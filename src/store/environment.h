@@ -36,11 +36,13 @@ class Snapshot {
 
  private:
   friend class Environment;
-  Snapshot(const std::string& path, const unsigned* tables, MDB_txn* txn)
-      : path_(path), tables_(tables), txn_(txn) {}
+  struct Reach;  // of the file, that was read
+  Snapshot(const std::string& path, const unsigned* tables, MDB_txn* txn, Reach& reach)
+      : path_(path), tables_(tables), txn_(txn), reach_(reach) {}
   const std::string& path_;
   const unsigned* tables_;
   MDB_txn* txn_;
+  Reach& reach_;
 };
 
 class Environment {
@@ -59,6 +61,7 @@ class Environment {
   // On disk when it returns, or not there at all. Errc::full where the disk, a quota or the address
   // space does not hold it; the same batch may then be tried again. Blocks.
   Result<void> write(const Batch& batch);
+  // The memory that this takes is bounded, however much is read by and by.
   Result<void> read(const std::function<Result<void>(const Snapshot&)>& fn);
 
  private:

@@ -21,6 +21,7 @@
 #include "core/json.h"
 #include "core/json_text.h"
 #include "core/result.h"
+#include "store/schema.h"
 
 namespace moat::store {
 
@@ -148,6 +149,11 @@ class RecordReader {
   Result<std::optional<std::string>> latest_checkpoint();
   // Hashes of the tree's perfect subtrees: level 0 holds the leaves.
   Result<std::vector<Digest>> nodes(int level, uint64_t from, size_t limit);
+  // The same in place, of a table whose keys are numbers: `fn` gets views that last as long as it
+  // runs, and says whether to go on. All in one snapshot: of a run that lives, visits are short.
+  using Visit = std::function<bool(uint64_t number, std::string_view value)>;
+  Result<void> visit(Table table, uint64_t from, const Visit& fn);
+  Result<void> visit_nodes(int level, uint64_t from, const Visit& fn);
   struct Counts {
     uint64_t output = 0, exchanges = 0, spans = 0, audit = 0, checkpoints = 0, nodes = 0,
              timestamps = 0;

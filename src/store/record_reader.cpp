@@ -188,20 +188,42 @@ Result<std::optional<std::string>> RecordReader::latest_checkpoint() {
 Result<std::vector<Digest>> RecordReader::nodes(int level, uint64_t from, size_t limit) {
   std::vector<Digest> hashes;
   bool sound = true;
-  auto done = impl_->environment->read([&](const Snapshot& snapshot) {
-    return snapshot.scan(Table::nodes, node_key(level, from), [&](auto key, auto value) {
-      if (hashes.size() == limit || key != node_key(level, from + hashes.size())) return false;
-      Digest hash{};
-      sound = value.size() == hash.size();
-      if (!sound) return false;
-      std::memcpy(hash.data(), value.data(), hash.size());
-      hashes.push_back(hash);
-      return true;
-    });
+  auto done = visit_nodes(level, from, [&](uint64_t index, std::string_view value) {
+    if (hashes.size() == limit || index != from + hashes.size()) return false;
+    Digest hash{};
+    sound = value.size() == hash.size();
+    if (!sound) return false;
+    std::memcpy(hash.data(), value.data(), hash.size());
+    hashes.push_back(hash);
+    return true;
   });
   if (!done) return done.error();
   if (!sound) return damaged(impl_->directory, "nodes");
   return hashes;
+}
+
+Result<void> RecordReader::visit(Table table, uint64_t from, const Visit& fn) {
+  bool sound = true;
+  auto done = impl_->environment->read([&](const Snapshot& snapshot) {
+    return snapshot.scan(table, key_of(from), [&](auto key, auto value) {
+      sound = key.size() == 8;
+      return sound && fn(number_of(key), value);
+    });
+  });
+  if (done && !sound) return damaged(impl_->directory, table_names[static_cast<size_t>(table)]);
+  return done;
+}
+
+Result<void> RecordReader::visit_nodes(int level, uint64_t from, const Visit& fn) {
+  bool sound = true;
+  auto done = impl_->environment->read([&](const Snapshot& snapshot) {
+    return snapshot.scan(Table::nodes, node_key(level, from), [&](auto key, auto value) {
+      sound = key.size() == 9;
+      return sound && key[0] == level && fn(number_of(key.substr(1)), value);
+    });
+  });
+  if (done && !sound) return damaged(impl_->directory, "nodes");
+  return done;
 }
 
 Result<RecordReader::Counts> RecordReader::counts() {

@@ -146,7 +146,7 @@ Result<uint64_t> RecordWriter::Impl::add_audit(std::string_view type, int64_t ti
   line.append(",\"time\":\"").append(rfc3339(time_ns)).append("\",\"type\":\"");
   line.append(type).append("\"}");
   const std::string& bytes = line;
-  if (bytes.size() > max_json)
+  if (bytes.size() > max_record)
     return error(Errc::too_large, "an audit record of %zu bytes is too large", bytes.size());
   // A leaf completes at most 64 subtrees.
   if (auto room = admit(67, bytes.size() + 65 * sizeof(Digest) + 8); !room) return room.error();

@@ -44,6 +44,7 @@ inline constexpr const char* record_file = "record.mdb";
 inline constexpr const char* checkpoint_file = "checkpoint";
 inline constexpr const char* format_name = "moat.format";  // in meta
 inline constexpr int record_format = 2;
+inline constexpr size_t max_record = 1024 * 1024;   // an audit record
 inline constexpr size_t max_timestamp = 64 * 1024;  // of which certificates take the most
 
 // Nothing comes after an audit record of these types.

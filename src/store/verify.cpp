@@ -6,19 +6,21 @@
 #include <utility>
 #include <vector>
 
-#include "core/clock.h"
 #include "core/text.h"
 #include "store/evidence.h"
 #include "store/merkle.h"
 #include "store/note.h"
+#include "store/record_text.h"
 
 namespace moat::store {
 namespace {
 
-constexpr size_t audit_batch = 64;   // records of a few hundred bytes, 1 MiB at the very most
-constexpr size_t output_batch = 64;  // pieces of at most 16 KiB
+// What is looked at in one snapshot, so that a writer need not wait long to use pages again.
+constexpr size_t audit_batch = 1024;
+constexpr size_t audit_batch_bytes = 1024 * 1024;
+constexpr uint64_t output_batch = 64;  // pieces of at most 16 KiB
 constexpr size_t checkpoint_batch = 64;
-constexpr size_t exchange_batch = 1024;  // of 8 bytes
+constexpr size_t timestamp_batch = 16;
 constexpr int levels = 64;
 
 // Walks a record from its first leaf to its last. Each step gives false once the verdict is made,
@@ -26,7 +28,7 @@ constexpr int levels = 64;
 class Verifier {
  public:
   Verifier(RecordReader& reader, const std::string& run_id, std::string_view public_key)
-      : reader_(reader), run_id_(run_id), public_key_(public_key) {}
+      : reader_(reader), run_id_(run_id), public_key_(public_key), chain_(run_id) {}
 
   Result<Verdict> run() {
     const bool fits = take_stock() && check_records() && check_rest();
@@ -56,15 +58,25 @@ class Verifier {
 
   bool take_stock();
   bool check_records();
-  bool check_record(const AuditRecord& record);
-  bool check_type(uint64_t seq, const std::string& type, const Json& json);
-  bool check_output(uint64_t seq, const Json& json);
-  bool check_exchange(uint64_t seq);
+  bool check_batch();
+  bool check_record(std::string_view record);
+  bool check_output();
+  bool check_exchanges();
   bool check_nodes();
+  bool check_level(int level);
   bool check_checkpoints();
   bool check_checkpoint(const RecordReader::StoredCheckpoint& stored);
   bool check_rest();
+  bool check_timestamps();
   void conclude();
+
+  // An "output" whose pieces are to be looked at.
+  struct Attested {
+    uint64_t seq = 0;
+    uint64_t from = 0;
+    uint64_t to = 0;
+    std::string sha256;  // in quotes
+  };
 
   RecordReader& reader_;
   const std::string& run_id_;
@@ -75,19 +87,20 @@ class Verifier {
   RecordReader::Counts counts_;  // when the walk began; a run that lives may have more by now
   std::optional<std::string> latest_;
   std::optional<Checkpoint> latest_head_;
+  RecordChain chain_;
   MerkleTree tree_;
-  Digest previous_{};
-  bool ended_ = false;
-  bool lost_ = false;
   uint64_t attested_output_ = 0;
   uint64_t exchanges_ = 0;
-  std::vector<uint64_t> listed_;  // where the next ones are said to stand, the first at the back
-  // The nodes of the current batch, level by level, and where the first of each stands.
-  std::array<std::vector<Digest>, levels + 1> nodes_;
-  std::array<uint64_t, levels + 1> first_node_{};
   std::vector<RecordReader::StoredCheckpoint> waiting_;  // checkpoints yet to be reached
   uint64_t next_checkpoint_ = 0;                         // the smallest size not fetched yet
   bool no_more_checkpoints_ = false;
+
+  // Of the batch: what is held against the other tables once its snapshot is done with.
+  std::vector<uint64_t> exchange_seqs_;
+  std::optional<Attested> attested_;  // of its last record
+  // The nodes that it completed, level by level, and where the first of each stands.
+  std::array<std::vector<Digest>, levels + 1> nodes_;
+  std::array<uint64_t, levels + 1> first_node_{};
 };
 
 // The file is read before the counts: of a run that lives, it can only be behind them.
@@ -104,132 +117,124 @@ bool Verifier::take_stock() {
   auto counts = reader_.counts();
   if (!got(counts)) return false;
   counts_ = *counts;
-  uint64_t nodes = 0;
-  for (int level = 0; level < levels; ++level) nodes += counts_.audit >> level;
-  if (counts_.nodes != nodes)
-    return tampered(std::nullopt, format("the tree keeps %" PRIu64 " nodes where %" PRIu64
-                                         " records make %" PRIu64,
-                                         counts_.nodes, counts_.audit, nodes));
   return check_checkpoints();  // over no records
 }
 
 bool Verifier::check_records() {
   while (tree_.size() < counts_.audit) {
-    const uint64_t left = counts_.audit - tree_.size();
-    auto batch = reader_.audit(tree_.size(), std::min<uint64_t>(audit_batch, left));
-    if (!got(batch)) return false;
-    if (batch->empty()) return wrong(tree_.size(), "is missing");
-    for (const auto& record : *batch) {
-      if (!check_record(record)) return false;
-      previous_ = leaf_hash(record.json);
-      tree_.append(previous_, [this](int level, uint64_t index, const Digest& hash) {
-        auto& nodes = nodes_[static_cast<size_t>(level)];
-        if (nodes.empty()) first_node_[static_cast<size_t>(level)] = index;
-        nodes.push_back(hash);
-      });
-      if (!check_checkpoints()) return false;
-    }
-    if (!check_nodes()) return false;
+    if (!check_batch() || !check_output() || !check_exchanges() || !check_nodes() ||
+        !check_checkpoints())
+      return false;
   }
   return true;
 }
 
-bool Verifier::check_record(const AuditRecord& record) {
-  const uint64_t seq = tree_.size();
-  if (record.seq != seq) return wrong(seq, "is missing");
-  const auto json = Json::parse(record.json);
-  if (!json || json->canonical() != record.json) return wrong(seq, "is not canonical JSON");
-  const auto root = json->view();
-  if (root.size() != 6 || !root["data"].is_object() || !root["prev"].is_string() ||
-      !root["run"].is_string() || !root["seq"].is_number() || !root["time"].is_string() ||
-      !root["type"].is_string())
-    return wrong(seq, "has not the members that a record has");
-  if (root["seq"].integer(-1) != static_cast<int64_t>(seq))
-    return wrong(seq, "stands in the place of another");
-  if (root["run"].string() != run_id_) return wrong(seq, "is of another run");
-  if (root["prev"].string() != hex(view(previous_)))
-    return seq == 0 ? wrong(seq, "is not the first of a chain")
-                    : wrong(seq, format("does not continue record %" PRIu64
-                                        ": one of the two was changed",
-                                        seq - 1));
-  if (!parse_rfc3339(root["time"].string())) return wrong(seq, "has no time");
-  return check_type(seq, root["type"].string(), *json);
+// Up to the next that another table has more to say of: a checkpoint, or pieces of output.
+bool Verifier::check_batch() {
+  const uint64_t first = tree_.size();
+  uint64_t end = std::min<uint64_t>(counts_.audit, first + audit_batch);
+  if (!waiting_.empty()) end = std::min(end, waiting_.back().size);
+  if (latest_head_ && latest_head_->head.size > first) end = std::min(end, latest_head_->head.size);
+  const MerkleTree::OnNode keep = [this](int level, uint64_t index, const Digest& hash) {
+    auto& nodes = nodes_[static_cast<size_t>(level)];
+    if (nodes.empty()) first_node_[static_cast<size_t>(level)] = index;
+    nodes.push_back(hash);
+  };
+  size_t bytes = 0;
+  bool fits = true;
+  auto read = reader_.visit(Table::audit, first, [&](uint64_t seq, std::string_view record) {
+    if (seq != tree_.size()) return false;
+    fits = check_record(record);
+    if (!fits) return false;
+    tree_.append(chain_.leaf(), keep);
+    bytes += record.size();
+    return tree_.size() < end && bytes < audit_batch_bytes && !attested_;
+  });
+  if (!fits || !got(read)) return false;
+  return tree_.size() > first || wrong(first, "is missing");
 }
 
-bool Verifier::check_type(uint64_t seq, const std::string& type, const Json& json) {
-  if (ended_) return wrong(seq, "comes after the end of the run");
-  if (lost_) return wrong(seq, "comes after the supervisor was lost");
-  if ((seq == 0) != (type == "run.created"))
-    return seq == 0 ? wrong(seq, "does not say that the run was created")
-                    : wrong(seq, "says once more that the run was created");
-  if (type == "output") return check_output(seq, json);
-  if (type == "exchange") return check_exchange(seq);
-  ended_ = type == "run.ended";
-  lost_ = type == "run.lost";
-  return true;
-}
-
-bool Verifier::check_output(uint64_t seq, const Json& json) {
-  const auto data = json["data"];
-  const int64_t from = data["from"].integer(-1);
-  const int64_t to = data["to"].integer(-1);
-  if (from != static_cast<int64_t>(attested_output_) || to < from)
+bool Verifier::check_record(std::string_view record) {
+  const uint64_t seq = chain_.size();
+  const auto text = chain_.take(record);
+  if (!text) return tampered(seq, text.error().message);
+  if (text->type == R"("exchange")") exchange_seqs_.push_back(seq);
+  if (text->type != R"("output")") return true;
+  const auto said = read_attestation(text->data);
+  if (!said || said->from != attested_output_)
     return wrong(seq,
                  format("does not attest the output from piece %" PRIu64 " on", attested_output_));
-  if (static_cast<uint64_t>(to) >= counts_.output)
-    return wrong(
-        seq, format("attests output up to piece %" PRId64 ", but %" PRIu64 " pieces are kept", to,
-                    counts_.output));
-  OutputDigest digest;
-  for (uint64_t next = attested_output_; next <= static_cast<uint64_t>(to);) {
-    const uint64_t left = static_cast<uint64_t>(to) - next + 1;
-    auto pieces = reader_.output(next, std::min<uint64_t>(output_batch, left));
-    if (!got(pieces)) return false;
-    if (pieces->empty()) return wrong(seq, "attests output that is missing");
-    for (const auto& piece : *pieces) {
-      if (piece.seq != next)
-        return wrong(seq, format("attests piece %" PRIu64 ", which is missing", next));
-      digest.add(output_value(piece.time_ns, piece.stream, piece.bytes));
-      ++next;
-    }
-  }
-  if (data["sha256"].string() != hex(view(digest.digest())))
-    return wrong(seq, format("does not fit the output that is kept, pieces %" PRId64 " to %" PRId64,
-                             from, to));
-  attested_output_ = static_cast<uint64_t>(to) + 1;
+  if (said->to >= counts_.output)
+    return wrong(seq,
+                 format("attests output up to piece %" PRIu64 ", but %" PRIu64 " pieces are kept",
+                        said->to, counts_.output));
+  attested_ = Attested{seq, said->from, said->to, std::string(said->sha256)};
   return true;
 }
 
-bool Verifier::check_exchange(uint64_t seq) {
-  const uint64_t index = exchanges_++;
-  if (listed_.empty()) {
-    auto seqs = reader_.exchange_seqs(index, exchange_batch);
-    if (!got(seqs)) return false;
-    listed_.assign(seqs->rbegin(), seqs->rend());
+bool Verifier::check_output() {
+  if (!attested_) return true;
+  const Attested said = *std::exchange(attested_, std::nullopt);
+  OutputDigest digest;
+  uint64_t next = said.from;
+  while (next <= said.to) {
+    const uint64_t first = next;
+    auto read = reader_.visit(Table::output, next, [&](uint64_t number, std::string_view piece) {
+      if (number != next) return false;
+      digest.add(piece);
+      return ++next <= said.to && next < first + output_batch;
+    });
+    if (!got(read)) return false;
+    if (next == first)
+      return wrong(said.seq, format("attests piece %" PRIu64 ", which is missing", next));
   }
-  if (listed_.empty() || listed_.back() != seq)
-    return wrong(seq, format("is not listed as exchange %" PRIu64, index));
-  listed_.pop_back();
+  if (said.sha256 != quoted_hex(digest.digest()))
+    return wrong(said.seq,
+                 format("does not fit the output that is kept, pieces %" PRIu64 " to %" PRIu64,
+                        said.from, said.to));
+  attested_output_ = said.to + 1;
+  return true;
+}
+
+bool Verifier::check_exchanges() {
+  if (exchange_seqs_.empty()) return true;
+  auto next = exchange_seqs_.begin();
+  auto read =
+      reader_.visit(Table::exchanges, exchanges_, [&](uint64_t index, std::string_view seq) {
+        if (index != exchanges_ || seq != key_of(*next)) return false;
+        ++exchanges_;
+        return ++next != exchange_seqs_.end();
+      });
+  if (!got(read)) return false;
+  if (next != exchange_seqs_.end())
+    return wrong(*next, format("is not listed as exchange %" PRIu64, exchanges_));
+  exchange_seqs_.clear();
   return true;
 }
 
 bool Verifier::check_nodes() {
-  for (int level = 0; level < levels; ++level) {
-    auto& computed = nodes_[static_cast<size_t>(level)];
-    if (computed.empty()) break;
-    const uint64_t first = first_node_[static_cast<size_t>(level)];
-    auto stored = reader_.nodes(level, first, computed.size());
-    if (!got(stored)) return false;
-    const auto [a, b] =
-        std::mismatch(computed.begin(), computed.end(), stored->begin(), stored->end());
-    if (a != computed.end()) {
-      const uint64_t index = first + static_cast<uint64_t>(a - computed.begin());
-      return wrong(index << level,
-                   format("does not fit the tree: node %" PRIu64 " of level %d is %s", index, level,
-                          b == stored->end() ? "missing" : "another"));
-    }
-    computed.clear();
+  for (int level = 0; level < levels && !nodes_[static_cast<size_t>(level)].empty(); ++level) {
+    if (!check_level(level)) return false;
   }
+  return true;
+}
+
+bool Verifier::check_level(int level) {
+  auto& computed = nodes_[static_cast<size_t>(level)];
+  uint64_t index = first_node_[static_cast<size_t>(level)];
+  auto next = computed.begin();
+  bool another = false;
+  auto read = reader_.visit_nodes(level, index, [&](uint64_t stored, std::string_view hash) {
+    another = stored == index && hash != view(*next);
+    if (stored != index || another) return false;
+    ++index;
+    return ++next != computed.end();
+  });
+  if (!got(read)) return false;
+  if (next != computed.end())
+    return wrong(index << level, format("does not fit the tree: node %" PRIu64 " of level %d is %s",
+                                        index, level, another ? "another" : "missing"));
+  computed.clear();
   return true;
 }
 
@@ -285,7 +290,14 @@ bool Verifier::check_rest() {
                     format("a checkpoint was signed over %" PRIu64 " records, but only %" PRIu64
                            " are kept: the end was cut off",
                            promised, now->audit));
-  if (!ended_) return true;
+  uint64_t nodes = 0;
+  for (int level = 0; level < levels; ++level) nodes += counts_.audit >> level;
+  if (counts_.nodes != nodes)
+    return tampered(std::nullopt, format("the tree keeps %" PRIu64 " nodes where %" PRIu64
+                                         " records make %" PRIu64,
+                                         counts_.nodes, counts_.audit, nodes));
+  if (!check_timestamps()) return false;
+  if (chain_.end() != RecordChain::End::ended) return true;
   if (attested_output_ != now->output)
     return tampered(std::nullopt,
                     format("output %" PRIu64 " is attested by no record", attested_output_));
@@ -296,14 +308,33 @@ bool Verifier::check_rest() {
   return true;
 }
 
+// Each is over a checkpoint that is kept.
+bool Verifier::check_timestamps() {
+  for (uint64_t from = 0;;) {
+    auto batch = reader_.timestamps(from, timestamp_batch);
+    if (!got(batch)) return false;
+    if (batch->empty()) return true;
+    for (const auto& stamp : *batch) {
+      auto checkpoint = reader_.checkpoints(stamp.size, 1);
+      if (!got(checkpoint)) return false;
+      if (checkpoint->empty() || checkpoint->front().size != stamp.size)
+        return tampered(std::nullopt, format("a time stamp is kept over %" PRIu64
+                                             " records, but no checkpoint over as many",
+                                             stamp.size));
+    }
+    if (batch->back().size == UINT64_MAX) return true;
+    from = batch->back().size + 1;
+  }
+}
+
 void Verifier::conclude() {
   verdict_.kind = Verdict::Kind::incomplete;
   if (tree_.size() == 0) {
     verdict_.problem = "nothing has been recorded";
-  } else if (lost_) {
+  } else if (chain_.end() == RecordChain::End::lost) {
     verdict_.problem =
         "the supervisor was lost; what it had recorded is kept, and how the run ended is not known";
-  } else if (!ended_) {
+  } else if (chain_.end() == RecordChain::End::none) {
     verdict_.problem = "there is no record of the run's end";
   } else if (verdict_.signed_size < tree_.size()) {
     verdict_.problem = format("no checkpoint covers the last %" PRIu64 " records",

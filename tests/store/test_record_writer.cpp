@@ -270,6 +270,7 @@ void a_head_is_told_of_once_it_is_on_disk(WriterTest& t) {
 
 void time_stamps_come_in_the_order_of_their_sizes_and_after_the_end_too(WriterTest& t) {
   t.begin();
+  need(t.writer->checkpoint());
   need(t.writer->append_timestamp(1, "first"));
   t.end();
   need(t.writer->append_timestamp(2, "late"));
