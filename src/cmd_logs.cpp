@@ -1,15 +1,18 @@
 // moat logs: the output of a run, each stream to its own.
+#include <algorithm>
 #include <array>
 #include <limits>
 
 #include "command.h"
 #include "core/clock.h"
+#include "core/loop.h"
 #include "core/text.h"
 #include "follow.h"
 #include "paths.h"
 #include "print.h"
 #include "runs.h"
 #include "store/record.h"
+#include "terminal_text.h"
 
 namespace moat {
 namespace {
@@ -17,56 +20,63 @@ namespace {
 constexpr size_t batch = 256;  // pieces of up to 16 KiB that are held at once
 
 struct Wanted {
-  bool streams[2] = {true, true};  // stdout, stderr
+  std::array<bool, 2> streams = {true, true};  // stdout, stderr
   std::optional<uint64_t> tail;
   int64_t since_ns = std::numeric_limits<int64_t>::min();
+  int64_t until_ns = std::numeric_limits<int64_t>::max();
   bool timestamps = false;
   bool json = false;
   bool follow = false;
 
   [[nodiscard]] bool has(const store::LogLine& line) const {
-    return streams[line.stream == 2 ? 1 : 0] && line.time_ns >= since_ns;
+    return streams[line.stream == 2 ? 1 : 0] && line.time_ns >= since_ns && line.time_ns < until_ns;
   }
 };
 
+// A time that an option names, or `otherwise`.
+Result<int64_t> time_of(const Arguments& arguments, const char* option, int64_t otherwise) {
+  const auto text = arguments.value(option);
+  if (!text) return otherwise;
+  const auto time = parse_since(*text, system_clock().wall_ns());
+  if (!time) return time.error().in(std::string("--") + option);
+  return *time;
+}
+
 Result<Wanted> wanted_of(const Arguments& arguments) {
   Wanted wanted;
-  if (arguments.has("stdout") != arguments.has("stderr")) {
-    wanted.streams[0] = arguments.has("stdout");
-    wanted.streams[1] = arguments.has("stderr");
-  }
+  if (arguments.has("stdout") != arguments.has("stderr"))
+    wanted.streams = {arguments.has("stdout"), arguments.has("stderr")};
   if (const auto tail = arguments.value("tail")) {
     wanted.tail = parse_number(*tail, 0, std::numeric_limits<uint32_t>::max());
     if (!wanted.tail)
       return error(Errc::invalid, "--tail wants a number of lines, not '%s'",
                    printable(*tail).c_str());
   }
-  if (const auto since = arguments.value("since")) {
-    const auto time = parse_since(*since, system_clock().wall_ns());
-    if (!time) return time.error().in("--since");
-    wanted.since_ns = *time;
-  }
+  const auto since = time_of(arguments, "since", wanted.since_ns);
+  if (!since) return since.error();
+  wanted.since_ns = *since;
+  const auto until = time_of(arguments, "until", wanted.until_ns);
+  if (!until) return until.error();
+  wanted.until_ns = *until;
   wanted.timestamps = arguments.has("timestamps");
   wanted.json = arguments.has("json");
   wanted.follow = arguments.has("follow");
   return wanted;
 }
 
-// Where the last lines begin, in each stream. A line may be in several pieces, with some of the
-// other stream's between them; what is open at the end counts as one.
+// Where the last lines begin. A line may be in several pieces, with some of the other stream's
+// between them; what is open at the end counts as one.
 class Tail {
  public:
   explicit Tail(uint64_t count) : left_(count) {}
 
-  // To be shown pieces from the last to the first, until done().
+  // To be shown the pieces that are wanted, from the last to the first, until done().
   void look_at(const store::LogLine& line) {
-    Stream& stream = streams_[line.stream == 2 ? 1 : 0];
+    if (full_ && ++past_ > most_past) return close(line.seq + 1);
+    Stream& stream = stream_of(line);
     if (stream.from) return;
     if (!stream.seen || line.bytes.ends_with('\n')) {
-      if (left_ == 0) {
-        stream.from = line.seq + 1;
-        return;
-      }
+      if (left_ == 0) return fill(stream, line.seq + 1);
       --left_;
     }
     stream.seen = true;
@@ -75,13 +85,36 @@ class Tail {
   [[nodiscard]] bool has(const store::LogLine& line) const {
     return line.seq >= streams_[line.stream == 2 ? 1 : 0].from.value_or(0);
   }
+  // Of the first piece that may be wanted.
+  [[nodiscard]] uint64_t begin() const {
+    return std::min(streams_[0].from.value_or(0), streams_[1].from.value_or(0));
+  }
 
  private:
+  // How many pieces before the last lines are looked through for the beginning of one of them.
+  static constexpr uint64_t most_past = 16 * batch;
+
   struct Stream {
     bool seen = false;
     std::optional<uint64_t> from;
   };
+  Stream& stream_of(const store::LogLine& line) { return streams_[line.stream == 2 ? 1 : 0]; }
+
+  // All lines are found. The other stream may be in the middle of one.
+  void fill(Stream& stream, uint64_t next) {
+    full_ = true;
+    stream.from = next;
+    if (!streams_[0].seen || !streams_[1].seen) close(next);
+  }
+  void close(uint64_t next) {
+    for (Stream& stream : streams_) {
+      if (!stream.from) stream.from = next;
+    }
+  }
+
   uint64_t left_;
+  bool full_ = false;
+  uint64_t past_ = 0;
   std::array<Stream, 2> streams_;
 };
 
@@ -117,8 +150,18 @@ class Printer {
     if (wanted_.timestamps && at_start_[stream])
       outputs_[stream]->write(rfc3339(line.time_ns) + " ");
     at_start_[stream] = line.bytes.ends_with('\n');
-    // A terminal obeys what it is sent, and this comes from the sandbox.
-    outputs_[stream]->write(escape_[stream] ? printable(line.bytes, true) : line.bytes);
+    if (escape_[stream])
+      outputs_[stream]->write(texts_[stream].add(line.bytes));
+    else
+      outputs_[stream]->write(line.bytes);
+  }
+  void finish() {
+    for (size_t stream = 0; stream < texts_.size(); ++stream)
+      outputs_[stream]->write(texts_[stream].rest());
+    flush();
+  }
+  void flush() {
+    for (Output* output : outputs_) output->flush();
   }
 
  private:
@@ -131,12 +174,13 @@ class Printer {
       json.set("text", line.bytes);
     else
       json.set("base64", base64(line.bytes));
-    outputs_[0]->line(json.text());
+    outputs_[0]->line(escape_[0] ? terminal_json(json.text()) : json.text());
   }
 
   const Wanted& wanted_;
   std::array<Output*, 2> outputs_;
   std::array<bool, 2> escape_;
+  std::array<TerminalText, 2> texts_;
   std::array<bool, 2> at_start_ = {true, true};
   size_t last_ = 0;
 };
@@ -151,8 +195,9 @@ Result<void> print_logs(const RunEntry& run, const Wanted& wanted, Output& out, 
     tail = *found;
   }
   Printer printer(wanted, out, err);
-  uint64_t next = 0;
-  return follow_run(run, **reader, wanted.follow, [&]() -> Result<void> {
+  uint64_t next = tail ? tail->begin() : 0;
+  Loop loop;
+  auto followed = follow_run(loop, run, **reader, wanted.follow, [&]() -> Result<bool> {
     for (;;) {
       const auto lines = (*reader)->output(next, batch);
       if (!lines) return lines.error();
@@ -162,10 +207,11 @@ Result<void> print_logs(const RunEntry& run, const Wanted& wanted, Output& out, 
       }
       if (out.failed() || lines->size() < batch) break;
     }
-    out.flush();
-    err.flush();
-    return {};
+    printer.flush();
+    return !out.failed() && system_clock().wall_ns() < wanted.until_ns;
   });
+  printer.finish();
+  return followed;
 }
 
 }  // namespace
@@ -182,7 +228,7 @@ int cmd_logs(const Arguments& arguments) {
   Output err(STDERR_FILENO);
   const auto printed = print_logs(*run, *wanted, out, err);
   if (!printed) return complain(printed.error().in("run " + run->facts.id));
-  return out.finish(exit_ok);
+  return out.finish(err.failed() ? exit_failed : exit_ok);
 }
 
 }  // namespace moat

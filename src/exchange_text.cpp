@@ -28,6 +28,21 @@ std::string header_lines(const Json::View& headers, const char* arrow) {
   return text;
 }
 
+// A body as it is kept, below an empty line, each line of it behind the arrow.
+std::string body_lines(const Json::View& exchange, const std::string& which, const char* arrow) {
+  const auto body = exchange[which + "_body"];
+  std::string text = body.string();
+  if (text.empty()) return "";
+  if (text.ends_with('\n')) text.pop_back();
+  std::string lines = format("    %s\n", arrow);
+  for (std::string_view line : split(text, '\n')) {
+    if (line.ends_with('\r')) line.remove_suffix(1);
+    lines += format("    %s %s\n", arrow, printable(line, true).c_str());
+  }
+  if (exchange[which + "_body_cut"].boolean()) lines += format("    %s …\n", arrow);
+  return lines;
+}
+
 // "resolved 1.2 ms, connected 3.0 ms": since the start, what happened.
 std::string timings(const Json::View& exchange) {
   struct Step {
@@ -69,7 +84,7 @@ std::string bytes_moved(const Json::View& exchange) {
 
 }  // namespace
 
-std::string exchange_url(const Json::View& exchange) {
+std::string exchange_address(const Json::View& exchange) {
   const std::string scheme = exchange["scheme"].string();
   const std::string host = exchange["host"].string();
   const int64_t port = exchange["port"].integer();
@@ -78,7 +93,12 @@ std::string exchange_url(const Json::View& exchange) {
   url += host.empty() ? exchange["wanted"].string()
                       : (host.find(':') == std::string::npos ? host : "[" + host + "]");
   if (!usual && !host.empty() && port != 0) url += format(":%d", static_cast<int>(port));
-  return printable(url + exchange["path"].string());
+  const std::string path = exchange["path"].string();
+  return path == "*" ? url : url + path;  // "OPTIONS *" asks of the server (RFC 9110 7.1)
+}
+
+std::string exchange_url(const Json::View& exchange) {
+  return printable(exchange_address(exchange));
 }
 
 std::string exchange_line(const Json::View& exchange) {
@@ -113,7 +133,9 @@ std::string exchange_details(const Json::View& exchange) {
     text +=
         format("    secrets kept out of the response: %lld\n", static_cast<long long>(scrubbed));
   text += header_lines(exchange["request_headers"], ">");
+  text += body_lines(exchange, "request", ">");
   text += header_lines(exchange["response_headers"], "<");
+  text += body_lines(exchange, "response", "<");
   return text;
 }
 

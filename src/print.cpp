@@ -16,13 +16,6 @@ namespace {
 constexpr size_t max_buffer = 64 * 1024;  // one write(2) for a screenful, no more memory than that
 constexpr int64_t ns_per_second = 1'000'000'000;
 
-// Code points; what printable() leaves has no control characters.
-size_t columns_of(std::string_view text) {
-  return static_cast<size_t>(std::count_if(text.begin(), text.end(), [](char c) {
-    return (static_cast<unsigned char>(c) & 0xc0) != 0x80;
-  }));
-}
-
 std::string counted(int64_t count, const char* unit) {
   return format("%lld %s%s ago", static_cast<long long>(count), unit, count == 1 ? "" : "s");
 }
@@ -37,6 +30,12 @@ constexpr std::array units = {Unit{'d', 86400}, Unit{'h', 3600}, Unit{'m', 60}, 
 
 bool is_terminal(int fd) {
   return isatty(fd) == 1;
+}
+
+size_t columns_of(std::string_view text) {
+  return static_cast<size_t>(std::count_if(text.begin(), text.end(), [](char c) {
+    return (static_cast<unsigned char>(c) & 0xc0) != 0x80;
+  }));
 }
 
 void Output::write(std::string_view text) {
@@ -68,7 +67,7 @@ int Output::finish(int status) {
   flush();
   if (!failed_) return status;
   errno = errno_;
-  return complain(errno_error("cannot write to standard output"));
+  return complain(errno_error("cannot write to %s", printable(name_).c_str()));
 }
 
 Table::Table(std::vector<std::string> titles) {

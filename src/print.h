@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "core/result.h"
@@ -14,11 +15,14 @@ namespace moat {
 
 bool is_terminal(int fd);
 
-// The standard output of a command that reads. Buffers; a reader that has gone away (`| head`) ends
-// the program by SIGPIPE, as it does any program, and a full disk is an error.
+// The standard output of a command that reads, or a file in its place. Buffers; a reader that has
+// gone away (`| head`) ends the program by SIGPIPE, as it does any program, and a full disk is an
+// error.
 class Output {
  public:
-  explicit Output(int fd = STDOUT_FILENO) : fd_(fd) {}
+  // `name` is for messages.
+  explicit Output(int fd = STDOUT_FILENO, std::string name = "standard output")
+      : fd_(fd), name_(std::move(name)) {}
   ~Output() { flush(); }
   Output(const Output&) = delete;
   Output& operator=(const Output&) = delete;
@@ -27,12 +31,14 @@ class Output {
   void line(std::string_view text);
   void flush();
   [[nodiscard]] bool failed() const { return failed_; }
+  [[nodiscard]] bool to_terminal() const { return is_terminal(fd_); }
   // At the end of a command: `status`, or, when not everything could be written, the complaint
   // about that and exit_failed.
   int finish(int status);
 
  private:
   int fd_;
+  std::string name_;
   std::string buffer_;
   bool failed_ = false;
   int errno_ = 0;
@@ -49,6 +55,8 @@ class Table {
   std::vector<std::vector<std::string>> rows_;
 };
 
+// Code points; what printable() leaves has no control characters.
+size_t columns_of(std::string_view text);
 // At most `width` columns, later lines indented; no newline at the end.
 std::string wrap(std::string_view text, size_t indent, size_t width);
 // At most `columns` characters, "…" where something was cut off.

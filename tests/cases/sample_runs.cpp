@@ -1,5 +1,5 @@
 // Makes runs in $MOAT_HOME as a supervisor would have left them, for the command-line cases:
-// sample-runs done|lost|tampered|live ...
+// sample-runs done|lost|tampered|busy|long|live ...
 #include <sys/stat.h>
 
 #include <cstdio>
@@ -82,6 +82,51 @@ proxy::Exchange refused() {
   return e;
 }
 
+proxy::Exchange posted() {
+  proxy::Exchange e = allowed();
+  e.request_id = "00000000000000b1";
+  e.method = "POST";
+  e.path = "/search?q=caf%C3%A9+x&page=2";
+  e.status = 201;
+  e.client_version = "HTTP/2";
+  e.origin_version = "HTTP/1.1";
+  e.request_headers = {{"user-agent", "sample/1"}, {"cookie", "id=1"}};
+  e.response_headers = {{"content-type", "text/html"}, {"set-cookie", "id=2; HttpOnly"}};
+  e.request_bytes = 7;
+  e.resolved_ns = 1'000'000;
+  e.connected_ns = 3'000'000;
+  e.tls_ns = 9'000'000;
+  e.first_byte_ns = 20'000'000;
+  return e;
+}
+
+proxy::Exchange failed() {
+  proxy::Exchange e = allowed();
+  e.request_id = "00000000000000b2";
+  e.host = "down.example.com";
+  e.port = 8443;
+  e.address = "[2001:db8::1]:8443";
+  e.status = 502;
+  e.reason = "down.example.com:8443 has ended the connection";
+  e.injected.clear();
+  return e;
+}
+
+proxy::Exchange carried() {
+  proxy::Exchange e;
+  e.request_id = "00000000000000b3";
+  e.start_ns = birth + 2 * second;
+  e.scheme = "tcp";
+  e.host = "db.example.com";
+  e.port = 5432;
+  e.address = "192.0.2.9:5432";
+  e.rule = "tcp: db.example.com:5432";
+  e.request_bytes = 100;
+  e.response_bytes = 4096;
+  e.end_ns = second;
+  return e;
+}
+
 // A run and its supervisor.
 class Sample {
  public:
@@ -114,6 +159,23 @@ class Sample {
     recorder_->span("seal", 0, 5'000'000);
     recorder_->span("command", 5'000'000, 2 * second);
     if (auto done = recorder_->commit(); !done) need(Result<int>(done.error()));
+  }
+  // Stages in stages, and what `moat trace` can choose from.
+  void busy() {
+    recorder_->redact_headers({"cookie", "set-cookie"});
+    recorder_->span("prepare", 0, 40'000'000);
+    recorder_->span("image", 5'000'000, 30'000'000);
+    recorder_->span("seal", 40'000'000, 45'000'000);
+    recorder_->span("command", 45'000'000, 10 * second);
+    for (const proxy::Exchange& e : {posted(), failed(), carried(), refused()})
+      recorder_->exchange(e);
+    if (auto done = recorder_->commit(); !done) need(Result<int>(done.error()));
+  }
+  // 100,000 lines, and one of the other stream before them.
+  void much_output() {
+    recorder_->output(runtime::OutputStream::err, "the only warning\n");
+    for (int i = 1; i <= 100'000; ++i)
+      recorder_->output(runtime::OutputStream::out, "line " + std::to_string(i) + "\n");
   }
   void end() {
     facts_.ended_ns = birth + 100 * second;
@@ -176,6 +238,14 @@ int main(int argc, char** argv) {
         run.end();
       }
       replace_in_file(home.run("333333333333") + "/record.mdb", "a warning", "a morning");
+    } else if (what == "busy") {
+      Sample run(home, "555555555555", "busy");
+      run.busy();
+      run.end();
+    } else if (what == "long") {
+      Sample run(home, "666666666666", "long");
+      run.much_output();
+      run.end();
     } else if (what == "live") {
       Sample run(home, "444444444444", "now");
       run.live();
@@ -184,7 +254,7 @@ int main(int argc, char** argv) {
       run.go_on("\nmore", 5);
       run.end();
     } else {
-      fprintf(stderr, "sample-runs: done, lost, tampered or live, not %s\n", argv[i]);
+      fprintf(stderr, "sample-runs: done, lost, tampered, busy, long or live, not %s\n", argv[i]);
       return 2;
     }
   }

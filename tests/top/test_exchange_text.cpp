@@ -118,6 +118,29 @@ void details_have_addresses_times_and_headers(Nothing&) {
         "    > accept: */*\n");
 }
 
+void bodies_are_below_the_headers_line_by_line(Nothing&) {
+  Json json = exchange();
+  json.set("request_body", "{\r\n\t\"a\": 1\r\n}\n")
+      .set("response_body", "\x1b[2Jone\n\ntwo")
+      .set("response_body_cut", true);
+  check(exchange_details(json.view()),
+        "    request 0123456789abcdef, wanted 198.18.0.5:443, connected to 192.0.2.1:443\n"
+        "    connected 5.0 ms, ended 34 ms\n"
+        "    >\n"
+        "    > {\n"
+        "    > \t\"a\": 1\n"
+        "    > }\n"
+        "    <\n"
+        "    < \\x1b[2Jone\n"
+        "    < \n"
+        "    < two\n"
+        "    < …\n");
+}
+
+void what_asks_of_the_server_has_no_path(Nothing&) {
+  check(exchange_url(exchange().set("path", "*").view()), "https://api.example.com");
+}
+
 }  // namespace
 
 int main() {
@@ -129,6 +152,8 @@ int main() {
       MOAT_TEST(Nothing, the_port_is_told_where_it_is_not_the_usual),
       MOAT_TEST(Nothing, nothing_from_outside_reaches_a_terminal_as_it_is),
       MOAT_TEST(Nothing, details_have_addresses_times_and_headers),
+      MOAT_TEST(Nothing, bodies_are_below_the_headers_line_by_line),
+      MOAT_TEST(Nothing, what_asks_of_the_server_has_no_path),
   };
   return cmocka_run_group_tests_name("top/exchange_text", tests, nullptr, nullptr);
 }
