@@ -1,5 +1,4 @@
 // moat logs: the output of a run, each stream to its own.
-#include <algorithm>
 #include <array>
 #include <limits>
 
@@ -8,6 +7,7 @@
 #include "core/loop.h"
 #include "core/text.h"
 #include "follow.h"
+#include "log_tail.h"
 #include "paths.h"
 #include "print.h"
 #include "runs.h"
@@ -64,62 +64,8 @@ Result<Wanted> wanted_of(const Arguments& arguments) {
   return wanted;
 }
 
-// Where the last lines begin. A line may be in several pieces, with some of the other stream's
-// between them; what is open at the end counts as one.
-class Tail {
- public:
-  explicit Tail(uint64_t count) : left_(count) {}
-
-  // To be shown the pieces that are wanted, from the last to the first, until done().
-  void look_at(const store::LogLine& line) {
-    if (full_ && ++past_ > most_past) return close(line.seq + 1);
-    Stream& stream = stream_of(line);
-    if (stream.from) return;
-    if (!stream.seen || line.bytes.ends_with('\n')) {
-      if (left_ == 0) return fill(stream, line.seq + 1);
-      --left_;
-    }
-    stream.seen = true;
-  }
-  [[nodiscard]] bool done() const { return streams_[0].from && streams_[1].from; }
-  [[nodiscard]] bool has(const store::LogLine& line) const {
-    return line.seq >= streams_[line.stream == 2 ? 1 : 0].from.value_or(0);
-  }
-  // Of the first piece that may be wanted.
-  [[nodiscard]] uint64_t begin() const {
-    return std::min(streams_[0].from.value_or(0), streams_[1].from.value_or(0));
-  }
-
- private:
-  // How many pieces before the last lines are looked through for the beginning of one of them.
-  static constexpr uint64_t most_past = 16 * batch;
-
-  struct Stream {
-    bool seen = false;
-    std::optional<uint64_t> from;
-  };
-  Stream& stream_of(const store::LogLine& line) { return streams_[line.stream == 2 ? 1 : 0]; }
-
-  // All lines are found. The other stream may be in the middle of one.
-  void fill(Stream& stream, uint64_t next) {
-    full_ = true;
-    stream.from = next;
-    if (!streams_[0].seen || !streams_[1].seen) close(next);
-  }
-  void close(uint64_t next) {
-    for (Stream& stream : streams_) {
-      if (!stream.from) stream.from = next;
-    }
-  }
-
-  uint64_t left_;
-  bool full_ = false;
-  uint64_t past_ = 0;
-  std::array<Stream, 2> streams_;
-};
-
-Result<Tail> find_tail(store::RecordReader& reader, const Wanted& wanted) {
-  Tail tail(*wanted.tail);
+Result<LogTail> find_tail(store::RecordReader& reader, const Wanted& wanted) {
+  LogTail tail(*wanted.tail);
   const auto counts = reader.counts();
   if (!counts) return counts.error();
   for (uint64_t end = counts->output; end > 0 && !tail.done();) {
@@ -188,7 +134,7 @@ class Printer {
 Result<void> print_logs(const RunEntry& run, const Wanted& wanted, Output& out, Output& err) {
   const auto reader = store::RecordReader::open(run.directory);
   if (!reader) return reader.error();
-  std::optional<Tail> tail;
+  std::optional<LogTail> tail;
   if (wanted.tail) {
     auto found = find_tail(**reader, wanted);
     if (!found) return found.error();
