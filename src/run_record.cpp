@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "core/clock.h"
+#include "core/fd.h"
 #include "core/text.h"
 #include "grant.h"
 #include "runs.h"
@@ -41,6 +42,7 @@ Result<std::unique_ptr<RunRecord>> RunRecord::create(Loop& loop, const Home& hom
     remove_directory(directory);
     return error;
   };
+  if (auto synced = sync_directory(home.runs()); !synced) return failed(synced.error());
   auto lock = lock_run(directory);
   if (!lock) return failed(lock.error());
   auto key = store::open_signing_key(home.root);

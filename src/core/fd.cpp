@@ -12,22 +12,6 @@
 #include <cstdlib>
 
 namespace moat {
-namespace {
-
-// A rename is on the disk only when its directory is.
-Result<void> sync_directory_of(const std::string& path) {
-  const size_t slash = path.rfind('/');
-  const std::string directory = slash == std::string::npos ? "." : path.substr(0, slash + 1);
-  const Fd fd(open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!fd) return errno_error("cannot open %s", directory.c_str());
-  // Some file systems cannot sync a directory; then there is nothing that could be done.
-  if (fsync(fd.get()) != 0 && errno != EINVAL && errno != ENOTSUP)
-    return errno_error("cannot write %s to disk", directory.c_str());
-  return {};
-}
-
-}  // namespace
-
 void Fd::reset() {
   if (fd_ < 0) return;
   // Linux frees the number even when close says EINTR: closing twice could hit a stranger.
@@ -121,7 +105,7 @@ Result<void> AtomicFile::keep() {
   if (rename(draft_.c_str(), path_.c_str()) != 0)
     return errno_error("cannot replace %s", path_.c_str());
   draft_.clear();
-  return sync_directory_of(path_);
+  return sync_directory(parent_directory(path_));
 }
 
 Result<void> write_file_atomically(const std::string& path, std::string_view bytes, unsigned mode) {
@@ -130,6 +114,21 @@ Result<void> write_file_atomically(const std::string& path, std::string_view byt
   if (auto written = write_all(file->descriptor(), bytes); !written)
     return written.error().in(path);
   return file->keep();
+}
+
+std::string parent_directory(const std::string& path) {
+  const size_t slash = path.rfind('/');
+  if (slash == std::string::npos) return ".";
+  return slash == 0 ? "/" : path.substr(0, slash);
+}
+
+Result<void> sync_directory(const std::string& path) {
+  const Fd fd(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!fd) return errno_error("cannot open %s", path.c_str());
+  // Some file systems cannot sync a directory; then there is nothing that could be done.
+  if (fsync(fd.get()) != 0 && errno != EINVAL && errno != ENOTSUP)
+    return errno_error("cannot write %s to disk", path.c_str());
+  return {};
 }
 
 Result<void> write_all(int fd, std::string_view bytes) {

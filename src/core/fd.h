@@ -53,6 +53,9 @@ Result<std::string> read_file(const std::string& path, size_t limit);
 // Written to a temporary name beside it, synced, then renamed: a reader sees the
 // old file or the new one, and a failure leaves the old one. `mode` as in open(2).
 Result<void> write_file_atomically(const std::string& path, std::string_view bytes, unsigned mode);
+// A new file, a rename or a removal is on the disk only when its directory is.
+Result<void> sync_directory(const std::string& path);
+std::string parent_directory(const std::string& path);
 // The same for what comes in pieces, or is too large to be held: written to descriptor(), and the
 // file from keep() on. Without that, nothing is left of it.
 class AtomicFile {

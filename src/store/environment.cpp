@@ -33,6 +33,8 @@ constexpr size_t reopen_after = size_t{1024} * 1024;
 // A reader gives back what it has read in the map after so many bytes: the system keeps it, but it
 // is not counted as ours, and goes where memory is short.
 constexpr size_t give_back_after = size_t{16} * 1024 * 1024;
+// What a commit changes besides what it adds: pages that are copied, LMDB's own list of free ones.
+constexpr size_t length_ahead = size_t{4} * 1024 * 1024;
 constexpr unsigned max_readers = 126;  // 64 bytes each: the lock file stays at two pages
 constexpr unsigned commits_between_reader_checks = 64;
 
@@ -258,35 +260,49 @@ struct Environment::Impl {
     if (!open()) env.reset();
   }
 
-  // Pages at the end that were given back before they were ever written may leave the file shorter
-  // than its header says. Made whole here, so that one that was cut can be told from it.
-  void pad() {
+  struct Extent {
+    int fd = -1;
+    off_t length = 0;  // of the file
+    off_t whole = 0;   // of what its header speaks of
+  };
+  std::optional<Extent> extent() {
     MDB_envinfo info{};
     MDB_stat stat_{};
-    int fd = -1;
+    Extent found;
     struct stat file {};
     mdb_env_info(env.get(), &info);
     mdb_env_stat(env.get(), &stat_);
-    if (mdb_env_get_fd(env.get(), &fd) != 0 || fstat(fd, &file) != 0) return;
-    const auto whole = static_cast<off_t>((info.me_last_pgno + 1) * stat_.ms_psize);
+    if (mdb_env_get_fd(env.get(), &found.fd) != 0 || fstat(found.fd, &file) != 0)
+      return std::nullopt;
+    found.length = file.st_size;
+    found.whole = static_cast<off_t>((info.me_last_pgno + 1) * stat_.ms_psize);
+    return found;
+  }
+
+  // Pages at the end that are given back before they were ever written would leave the file shorter
+  // than its header says, as one that was cut is. So it is longer than a commit can need, before
+  // that begins and is synced with it; the rest is a hole, which takes no space.
+  void lengthen(size_t bytes) {
+    const auto now = extent();
+    if (!now) return;
+    const off_t needed = now->whole + static_cast<off_t>(8 * bytes + length_ahead);
     // Should it fail, nothing is lost.
-    if (file.st_size < whole && ftruncate(fd, whole) != 0) errno = 0;
+    if (now->length < needed && ftruncate(now->fd, needed + off_t{length_ahead}) != 0) errno = 0;
+  }
+
+  // The hole goes with the writer.
+  void cut_to_fit() {
+    const auto now = env ? extent() : std::nullopt;
+    if (now && now->length > now->whole && ftruncate(now->fd, now->whole) != 0) errno = 0;
   }
 
   // LMDB reads by its map: past the file's end that would be a SIGBUS.
   Result<void> check_whole() {
-    MDB_envinfo info{};
-    MDB_stat stat_{};
-    int fd = -1;
-    struct stat file {};
-    mdb_env_info(env.get(), &info);
-    mdb_env_stat(env.get(), &stat_);
-    if (mdb_env_get_fd(env.get(), &fd) != 0 || fstat(fd, &file) != 0)
-      return errno_error("cannot read %s", path.c_str());
-    const auto whole = static_cast<off_t>((info.me_last_pgno + 1) * stat_.ms_psize);
-    if (file.st_size >= whole) return {};
+    const auto now = extent();
+    if (!now) return errno_error("cannot read %s", path.c_str());
+    if (now->length >= now->whole) return {};
     return error(Errc::tampered, "%s has been cut: %lld of %lld bytes are there", path.c_str(),
-                 static_cast<long long>(file.st_size), static_cast<long long>(whole));
+                 static_cast<long long>(now->length), static_cast<long long>(now->whole));
   }
 
   void enlist() {
@@ -295,7 +311,9 @@ struct Environment::Impl {
   }
 
   ~Impl() {
-    if (registered) std::erase(open_for_writing, *registered);
+    if (!registered) return;
+    cut_to_fit();
+    std::erase(open_for_writing, *registered);
   }
 };
 
@@ -307,6 +325,8 @@ Result<std::unique_ptr<Environment>> Environment::create(const std::string& path
   const Fd fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
   if (!fd) return errno_error("cannot make %s", path.c_str());
   auto made = open(path);
+  // A new file is there after a power cut only when its directory is.
+  if (auto synced = sync_directory(parent_directory(path)); made && !synced) made = synced.error();
   if (!made) {
     unlink(path.c_str());
     unlink(lock_of(path).c_str());
@@ -352,6 +372,7 @@ Result<void> Environment::write(const Batch& batch) {
       opened_again = true;
       if (auto opened = self.open(); !opened) return opened;
     }
+    self.lengthen(batch.bytes());
     int rc = self.put_all(batch);
     if (rc == 0) break;
     if (rc == MDB_MAP_FULL && (rc = self.grow()) == 0) continue;
@@ -363,7 +384,6 @@ Result<void> Environment::write(const Batch& batch) {
     if (rc == EIO && is_nearly_full(self.path, batch.bytes())) rc = ENOSPC;
     return lmdb_error(rc, "write to", self.path);
   }
-  self.pad();
   if ((self.written += batch.bytes()) > reopen_after) self.reopen();
   if (++self.commits % commits_between_reader_checks == 0 && self.env) self.check_readers();
   return {};

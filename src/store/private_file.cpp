@@ -12,12 +12,6 @@
 namespace moat::store {
 namespace {
 
-std::string parent_of(const std::string& path) {
-  const size_t slash = path.rfind('/');
-  if (slash == std::string::npos) return ".";
-  return slash == 0 ? "/" : path.substr(0, slash);
-}
-
 Result<void> check_ours(const std::string& path, const struct stat& info) {
   const char* const name = path.c_str();
   if (info.st_uid != geteuid())
@@ -31,18 +25,9 @@ Result<void> check_ours(const std::string& path, const struct stat& info) {
   return {};
 }
 
-// A rename or removal is on the disk only when its directory is. Some file systems cannot do that.
-Result<void> sync_directory(const std::string& path) {
-  const Fd fd(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!fd) return errno_error("cannot open %s", path.c_str());
-  if (fsync(fd.get()) != 0 && errno != EINVAL && errno != ENOTSUP)
-    return errno_error("cannot write %s to disk", path.c_str());
-  return {};
-}
-
 Result<void> make_directories(const std::string& path, mode_t mode) {
   if (mkdir(path.c_str(), mode) == 0 || errno == EEXIST) return {};
-  const std::string parent = parent_of(path);
+  const std::string parent = parent_directory(path);
   if (errno != ENOENT || parent == path) return errno_error("cannot make %s", path.c_str());
   if (auto made = make_directories(parent, 0755); !made) return made;
   if (mkdir(path.c_str(), mode) == 0 || errno == EEXIST) return {};
@@ -107,13 +92,13 @@ Result<bool> create_file(const std::string& path, std::string_view bytes, unsign
   auto made = fill();
   unlink(draft.c_str());
   if (!made) return made;
-  if (auto synced = sync_directory(parent_of(path)); !synced) return synced.error();
+  if (auto synced = sync_directory(parent_directory(path)); !synced) return synced.error();
   return made;
 }
 
 Result<void> remove_file(const std::string& path) {
   if (unlink(path.c_str()) != 0) return errno_error("cannot remove %s", path.c_str());
-  return sync_directory(parent_of(path));
+  return sync_directory(parent_directory(path));
 }
 
 }  // namespace moat::store

@@ -1,6 +1,7 @@
 #include "store/environment.h"
 
 #include <lmdb.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -161,6 +162,24 @@ void a_scan_begins_at_the_first_key_that_is_not_before(EnvironmentTest& t) {
   assert_string_equal(found.c_str(), "59");
 }
 
+// So that no moment of a commit leaves it shorter than its header says.
+void the_file_is_longer_than_it_needs_while_it_is_written(EnvironmentTest& t) {
+  need(t.writer->write(t.output(0, std::string(100'000, 'x'))));
+  struct stat info {};
+  assert_int_equal(stat(t.path.c_str(), &info), 0);
+  assert_true(info.st_size > 4 << 20);
+  assert_true(info.st_blocks * 512 < 1 << 20);
+  // What it has to hold is there whole, and no more, when the writer goes; and it can go on.
+  for (uint64_t i = 1; i < 3; ++i) {
+    t.writer.reset();
+    assert_int_equal(stat(t.path.c_str(), &info), 0);
+    assert_true(info.st_size < 1 << 20);
+    assert_int_equal(t.values(*need(Environment::open_to_read(t.path))).size(), i);
+    t.writer = need(Environment::open(t.path));
+    need(t.writer->write(t.output(i, "x")));
+  }
+}
+
 void a_failed_creation_leaves_no_file(EnvironmentTest& t) {
   const std::string other = t.temp.path + "/other.mdb";
   next_commit = Commit::fails;
@@ -182,6 +201,7 @@ int main() {
       MOAT_TEST(EnvironmentTest, a_reader_beside_the_writer_may_come_and_go),
       MOAT_TEST(EnvironmentTest, a_second_writer_in_this_process_is_refused),
       MOAT_TEST(EnvironmentTest, a_scan_begins_at_the_first_key_that_is_not_before),
+      MOAT_TEST(EnvironmentTest, the_file_is_longer_than_it_needs_while_it_is_written),
       MOAT_TEST(EnvironmentTest, a_failed_creation_leaves_no_file),
   };
   return cmocka_run_group_tests_name("store/environment", tests, nullptr, nullptr);
