@@ -127,7 +127,13 @@ struct PowerCut : RecordTest {
     const std::string path = image + "/" + name;
     unlink(path.c_str());
     const moat::Fd fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
-    need(moat::write_all(fd.get(), bytes));
+    // The hole at the end stays one.
+    static const std::string zeros(4096, '\0');
+    size_t used = bytes.size();
+    while (used >= zeros.size() && bytes.compare(used - zeros.size(), zeros.size(), zeros) == 0)
+      used -= zeros.size();
+    need(moat::write_all(fd.get(), std::string_view(bytes).substr(0, used)));
+    assert_int_equal(ftruncate(fd.get(), static_cast<off_t>(bytes.size())), 0);
   }
   // The first commit that may be the last one.
   [[nodiscard]] size_t acknowledged(size_t calls) const {
@@ -209,6 +215,8 @@ void a_power_cut_leaves_whole_commits(PowerCut& t) {
 }  // namespace
 
 int main() {
+  // No disk is needed for this, and it would be busy for nothing.
+  if (access("/dev/shm", W_OK) == 0) setenv("TMPDIR", "/dev/shm", 1);
   const CMUnitTest tests[] = {
       MOAT_TEST(PowerCut, a_power_cut_leaves_whole_commits),
   };
