@@ -74,6 +74,7 @@ int dispatch(const std::vector<std::string>& words) {
 int main(int argc, char** argv) {
   // A peer that is gone is an error of a write, never the end of the program.
   (void)signal(SIGPIPE, SIG_IGN);
+  (void)signal(SIGXFSZ, SIG_IGN);  // and so is a limit on the size of files
   raise_descriptor_limit();
   keep_memory_small();
   return dispatch({argv + (argc > 0 ? 1 : 0), argv + argc});

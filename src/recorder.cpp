@@ -15,7 +15,8 @@ constexpr Milliseconds shortest_delay{50};
 constexpr Milliseconds longest_delay{1000};
 constexpr Milliseconds head_interval{5000};
 constexpr size_t longest_line = 16 * 1024;
-constexpr uint64_t head_records = 1000;  // a head at least each so many
+constexpr uint64_t head_records = 1000;              // a head at least each so many
+constexpr size_t told_in_trouble = 2 * 1024 * 1024;  // of 8 MiB that may wait in the writer
 constexpr size_t most_waiting = 64;
 constexpr size_t longest_stretch = 256 * 1024;  // of output under one audit record
 
@@ -124,6 +125,7 @@ void Recorder::audit_as(std::string_view type, Data& data) {
 
 void Recorder::audit(std::string_view type, const Json& data) {
   write_waiting();
+  if (type == "run.ended") tell_untold();
   audit_as(type, data);
 }
 
@@ -185,9 +187,20 @@ void Recorder::attest_output() {
 
 void Recorder::exchange(proxy::Exchange exchange) {
   if (broken_ || ended_) return;
+  if (trouble_ && exchange.refused && writer_->pending_bytes() > told_in_trouble) {
+    ++untold_;
+    return;
+  }
   waiting_.push_back(std::move(exchange));
   if (waiting_.size() >= most_waiting) return write_waiting();
   write_waiting_.ask();
+}
+
+void Recorder::tell_untold() {
+  if (untold_ == 0) return;
+  Json data = Json::object();
+  data.set("requests", std::exchange(untold_, 0));
+  audit_as("requests.refused", data);
 }
 
 void Recorder::write_waiting() {
@@ -255,11 +268,12 @@ Result<void> Recorder::commit() {
   if (auto done = writer_->commit(); !done) {
     // What could not be written is kept, in the bounded queue of the writer, and tried again; in
     // the meantime the proxy refuses requests. When the queue is full, check() ends the run.
-    trouble_ = done.error().in("what happens cannot be recorded at the moment");
+    trouble_ = done.error();
     commit_timer_.start(longest_delay);
     return *trouble_;
   }
   trouble_.reset();
+  tell_untold();
   const Milliseconds took{(clock_.monotonic_ns() - before) / 1'000'000};
   commit_delay_ = std::clamp(took * 10, shortest_delay, longest_delay);
   tell_head();

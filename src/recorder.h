@@ -84,6 +84,7 @@ class Recorder {
   void append_headers(std::string& out, const proxy::Headers& headers);
   void write_exchange(const proxy::Exchange& exchange, JsonText& json);
   void write_waiting();
+  void tell_untold();
   template <class Data>  // Json or JsonText
   void audit_as(std::string_view type, Data& data);
 
@@ -95,6 +96,8 @@ class Recorder {
   bool ended_ = false;            // "run.ended" is written: what comes late is not of this run
   std::optional<Error> broken_;   // for good
   std::optional<Error> trouble_;  // the last commit failed; it is tried again
+  // Refused meanwhile, and only counted: a program that goes on asking must not fill the queue.
+  uint64_t untold_ = 0;
   Timer commit_timer_;
   Timer head_timer_;
   Timer tell_;  // on_broken, from the loop

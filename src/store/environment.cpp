@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <lmdb.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -126,6 +127,11 @@ bool can_lock(const std::string& path) {
 
 // Are fewer bytes left there than a batch of that size may take, with the pages around it?
 bool is_nearly_full(const std::string& path, size_t bytes) {
+  struct stat file {};
+  struct rlimit limit {};
+  if (stat(path.c_str(), &file) == 0 && getrlimit(RLIMIT_FSIZE, &limit) == 0 &&
+      limit.rlim_cur < static_cast<rlim_t>(file.st_size))
+    return true;
   struct statvfs info {};
   if (statvfs(path.c_str(), &info) != 0) return false;
   return info.f_bavail * info.f_frsize < 2 * bytes + 256 * 1024;

@@ -1,11 +1,17 @@
 """The record outlives the supervisor, a full disk, and readers that do not let go."""
 
+import json
+import os
+import random
+import resource
 import shutil
+import socket
 import subprocess
-import unittest
+import threading
+import time
 
 import harness
-from harness import MOAT, MoatTest, wait_for
+from harness import MoatTest, wait_for
 from test_proxy_command import Started
 
 
@@ -103,6 +109,142 @@ class Lost(Durability):
         self.assertEqual(verdict["problem"], "there is no record of the run's end")
         self.assertEqual(next(r for r in self.runs() if r["id"] == run)["state"], "lost")
         self.assertEqual(self.moat("list").stderr, "")  # told once
+
+
+class Killed(Durability):
+    """The real thing, under load, killed at random moments; MOAT_SEED repeats a course."""
+
+    ROUNDS = int(os.environ.get("MOAT_KILLS", "20"))
+
+    def test_what_was_signed_outlives_the_supervisor(self):
+        seed = int(os.environ.get("MOAT_SEED", os.getpid()))
+        random_ = random.Random(seed)
+        print("MOAT_SEED=%d" % seed, flush=True)
+        heads = 0
+        for kill in range(self.ROUNDS):
+            with self.subTest(seed=seed, kill=kill):
+                heads += self.live_and_die(random_)
+        self.assertGreater(heads, 0)
+
+    def live_and_die(self, random_):
+        proxy, run = self.start_proxy()
+        checkpoint = self.moat_home / "runs" / run / "checkpoint"
+        done = threading.Event()
+        loads = [threading.Thread(target=self.load, args=(proxy.places[0], done)) for _ in range(2)]
+        for thread in loads:
+            thread.start()
+        end = time.monotonic() + random_.uniform(0.0, 0.9)
+        seen = 0
+        while time.monotonic() < end:
+            if checkpoint.exists():
+                seen = int(checkpoint.read_text().splitlines()[1])
+            time.sleep(random_.uniform(0, 0.01))
+        self.kill(proxy)
+        done.set()
+        for thread in loads:
+            thread.join(20)
+        verdict = self.audit(run, expect=3)
+        self.assertIn("the supervisor was lost", verdict["problem"])
+        self.assertGreater(verdict["records"], seen)
+        self.assertEqual(verdict["signed_size"], verdict["records"])
+        return seen > 0
+
+    @staticmethod
+    def load(place, done):
+        """Refused at once, so that the record is what is busy."""
+        host, port = place.rsplit(":", 1)
+        requests = b"GET http://169.254.169.254/x HTTP/1.1\r\nHost: 169.254.169.254\r\n\r\n" * 16
+        while not done.is_set():
+            try:
+                with socket.create_connection((host, int(port)), 5) as wire:
+                    while not done.is_set():
+                        wire.sendall(requests)
+                        for _ in range(4):
+                            if not wire.recv(1 << 16):
+                                raise ConnectionError
+            except OSError:
+                time.sleep(0.005)
+
+
+class Full(Durability):
+    """No room for the record: requests are refused and say why; with room, it goes on."""
+
+    def one(self, proxy, path="/open/a"):
+        done = subprocess.run(
+            ["curl", "-s", "-i", "--proxy", "http://" + proxy.places[0],
+             "http://allowed.example.test" + path], capture_output=True, text=True, timeout=30)
+        return (done.stdout.split(" ", 2)[1] if done.stdout else ""), done.stdout
+
+    def until(self, proxy, status):
+        def found():
+            answer = self.one(proxy)
+            return answer if answer[0] == status else None
+        return wait_for(found)
+
+    def fills_and_empties(self, proxy, run, fill, empty, env=None):
+        before = len(self.seen_at_origin("/open/a"))
+        self.assertEqual(self.one(proxy)[0], "200")
+        fill()
+        refusal = self.until(proxy, "503")[1]
+        self.assertIn("X-Moat-Reason: what happens cannot be recorded", refusal)
+        self.assertIn("no space is left", refusal)
+        # A program that does not give up does not end the run: more than the 8 MiB that may wait.
+        for _ in range(12):
+            self.flood(proxy)
+        self.assertEqual(self.one(proxy, "/open/never")[0], "503")
+        self.assertEqual(self.seen_at_origin("/open/never"), [])
+        empty()
+        self.until(proxy, "200")
+        self.assertEqual(proxy.stop(), 0)
+        verdict = json.loads(self.moat("audit", "--json", run, env=env).stdout)
+        self.assertEqual(verdict["verdict"], "valid", verdict)
+        done = self.moat("trace", "--network", "--json", run, env=env)
+        told = [json.loads(line) for line in done.stdout.splitlines()]
+        passed = [line for line in told if line["status"] == 200]
+        self.assertEqual(len(passed), len(self.seen_at_origin("/open/a")) - before)
+        self.assertGreater(sum(line["status"] == 503 for line in told), 1)
+
+    def flood(self, proxy):
+        head = ("GET http://allowed.example.test/open/never HTTP/1.1\r\nHost: allowed.example.test\r\n"
+                + "".join("X-%d: %s\r\n" % (n, "p" * 7000) for n in range(4)) + "Connection: close\r\n\r\n")
+        for _ in range(32):
+            with socket.create_connection(proxy.places[0].rsplit(":", 1), 20) as wire:
+                wire.sendall(head.encode())
+                self.assertIn(b" 503 ", wire.recv(1 << 16))
+
+    def test_a_limit_on_file_size(self):
+        proxy, run = self.start_proxy()
+        pid = proxy.process.pid
+        used = os.stat(self.moat_home / "runs" / run / "record.mdb").st_blocks * 512
+        unlimited = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+        self.fills_and_empties(
+            proxy, run, lambda: resource.prlimit(pid, resource.RLIMIT_FSIZE, (used + 4096, unlimited[1])),
+            lambda: resource.prlimit(pid, resource.RLIMIT_FSIZE, unlimited))
+
+    def test_a_full_disk(self):
+        if os.getuid() != 0:
+            self.skipTest("only root can mount a small file system")
+        disk = self.root / "little"
+        disk.mkdir()
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m,mode=0700,uid=%d" % harness.UID, "none",
+                        str(disk)], check=True)
+        env = {"MOAT_HOME": str(disk)}
+        filler = disk / "filler"
+
+        def fill():
+            with open(filler, "wb", buffering=0) as file:
+                try:
+                    while True:
+                        file.write(b"x" * 4096)
+                except OSError:
+                    pass
+
+        try:
+            proxy = Started(self, env=env)
+            run = json.loads(self.moat("list", "--json", env=env).stdout.splitlines()[0])["id"]
+            self.fills_and_empties(proxy, run, fill, filler.unlink, env)
+        finally:
+            subprocess.run(["umount", "-l", str(disk)], check=True)
 
 
 if __name__ == "__main__":
