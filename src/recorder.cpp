@@ -275,7 +275,8 @@ Result<void> Recorder::commit() {
   trouble_.reset();
   tell_untold();
   const Milliseconds took{(clock_.monotonic_ns() - before) / 1'000'000};
-  commit_delay_ = std::clamp(took * 10, shortest_delay, longest_delay);
+  commit_delay_ =
+      writer_->held_back() ? longest_delay : std::clamp(took * 10, shortest_delay, longest_delay);
   tell_head();
   return {};
 }

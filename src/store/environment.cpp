@@ -16,6 +16,7 @@
 
 #include "core/fd.h"
 #include "core/handle.h"
+#include "core/text.h"
 
 namespace moat::store {
 namespace {
@@ -166,7 +167,8 @@ struct Environment::Impl {
   Env env;
   std::array<MDB_dbi, table_names.size()> tables{};
   unsigned commits = 0;
-  size_t written = 0;  // since it was opened
+  bool held_back = false;  // as of the last look at the readers
+  size_t written = 0;      // since it was opened
   Snapshot::Reach reach;
   std::optional<OpenForWriting> registered;
 
@@ -223,6 +225,24 @@ struct Environment::Impl {
   void check_readers() {
     int dead = 0;
     mdb_reader_check(env.get(), &dead);
+  }
+
+  // LMDB tells of its readers in lines of text: process, thread, commit that is read or "-".
+  void look_for_slow_readers() {
+    MDB_envinfo info{};
+    mdb_env_info(env.get(), &info);
+    size_t oldest = info.me_last_txnid;
+    const auto take = [](const char* line, void* context) {
+      std::string_view word = line;
+      if (word.ends_with('\n')) word.remove_suffix(1);
+      word.remove_prefix(word.rfind(' ') + 1);
+      auto& least = *static_cast<size_t*>(context);
+      if (const auto commit = parse_number(word, 0, SIZE_MAX))
+        least = std::min(least, static_cast<size_t>(*commit));
+      return 0;
+    };
+    mdb_reader_list(env.get(), take, &oldest);
+    held_back = info.me_last_txnid - oldest > commits_between_reader_checks;
   }
 
   int put_all(const Batch& batch) {
@@ -391,8 +411,15 @@ Result<void> Environment::write(const Batch& batch) {
     return lmdb_error(rc, "write to", self.path);
   }
   if ((self.written += batch.bytes()) > reopen_after) self.reopen();
-  if (++self.commits % commits_between_reader_checks == 0 && self.env) self.check_readers();
+  if (++self.commits % commits_between_reader_checks == 0 && self.env) {
+    self.check_readers();
+    self.look_for_slow_readers();
+  }
   return {};
+}
+
+bool Environment::held_back() const {
+  return impl_->held_back;
 }
 
 Result<void> Environment::read(const std::function<Result<void>(const Snapshot&)>& fn) {

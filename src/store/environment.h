@@ -62,6 +62,9 @@ class Environment {
   // space does not hold it; the same batch may then be tried again. Blocks.
   Result<void> write(const Batch& batch);
   // The memory that this takes is bounded, however much is read by and by.
+  // A reader elsewhere has stayed in one snapshot over many commits, as one that was stopped does:
+  // meanwhile nothing is used again, and the file grows by all that each commit replaces.
+  [[nodiscard]] bool held_back() const;
   Result<void> read(const std::function<Result<void>(const Snapshot&)>& fn);
 
  private:

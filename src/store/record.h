@@ -107,6 +107,9 @@ class RecordWriter {
 
   [[nodiscard]] bool dirty() const;
   [[nodiscard]] size_t pending_bytes() const;
+  // Has a reader stayed in one snapshot over many commits? Each further one then costs some 64 KiB
+  // of disk until it goes on: better few of them.
+  [[nodiscard]] bool held_back() const;
   // All or nothing, on disk when it returns. After a failure (Errc::full: disk or map) the same
   // writes are still pending: a later commit may succeed. Grows the map as needed.
   Result<void> commit();

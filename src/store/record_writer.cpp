@@ -339,6 +339,9 @@ uint64_t RecordWriter::signed_size() const {
 bool RecordWriter::ended() const {
   return impl_->ended;
 }
+bool RecordWriter::held_back() const {
+  return impl_->environment->held_back();
+}
 bool RecordWriter::dirty() const {
   return !impl_->batch.empty() || !impl_->checkpoint_text.empty();
 }

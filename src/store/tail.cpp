@@ -120,11 +120,10 @@ Result<void> TailReader::read_signed_tree() {
 
 Result<void> TailReader::read_unsigned() {
   Result<void> fits;
-  const auto scanned =
-      snapshot_.scan(Table::audit, key_of(tail_.tree.size()), [&](auto key, auto json) {
-        fits = read_record(key, json);
-        return fits.has_value();
-      });
+  auto scanned = snapshot_.scan(Table::audit, key_of(tail_.tree.size()), [&](auto key, auto json) {
+    fits = read_record(key, json);
+    return fits.has_value();
+  });
   if (!scanned) return scanned;
   if (fits && tail_.tree.size() != records_)
     return unfit(format("record %" PRIu64 " is missing", tail_.tree.size()));
@@ -174,7 +173,7 @@ Result<void> TailReader::find_attested() {
   while (end > 0 && tail_.output > 0 && !found_attested_) {
     const uint64_t begin = end - std::min(end, stride);
     std::string last;
-    const auto scanned = snapshot_.scan(Table::audit, key_of(begin), [&](auto key, auto json) {
+    auto scanned = snapshot_.scan(Table::audit, key_of(begin), [&](auto key, auto json) {
       if (number_of(key) >= end) return false;
       if (json.ends_with(R"("type":"output"})")) last = json;
       return true;
@@ -190,7 +189,7 @@ Result<void> TailReader::find_attested() {
 
 Result<void> TailReader::digest_unattested() {
   uint64_t next = tail_.attested_output;
-  const auto scanned = snapshot_.scan(Table::output, key_of(next), [&](auto key, auto value) {
+  auto scanned = snapshot_.scan(Table::output, key_of(next), [&](auto key, auto value) {
     if (key != key_of(next)) return false;
     tail_.output_digest.add(value);
     ++next;
