@@ -8,11 +8,13 @@
 namespace moat {
 namespace {
 
-// Long enough to gather a burst, short enough that `moat logs -f` feels live. Where commits are
-// slow (an SD card), it grows so that at most a tenth of the time is spent in them, up to the one
-// second that a power cut may cost.
+// Long enough to gather a burst, short enough that `moat logs -f` feels live.
 constexpr Milliseconds shortest_delay{50};
+// What a power cut may cost.
 constexpr Milliseconds longest_delay{1000};
+// The loop stands still in a commit. Of the time since the last one it takes no more than this
+// part, so that fewer requests than one in a hundred meet it; the longest delay goes before.
+constexpr int commit_share = 100;
 constexpr Milliseconds head_interval{5000};
 constexpr size_t longest_line = 16 * 1024;
 constexpr uint64_t head_records = 1000;              // a head at least each so many
@@ -32,11 +34,11 @@ Recorder::Recorder(Loop& loop, const Clock& clock, std::unique_ptr<store::Record
       head_timer_(
           loop,
           [this] {
-            if (!broken_ && writer_->audit_size() != signed_size_) sign_head();
+            if (!broken_ && writer_->audit_size() != published_size_)
+              sign_head(store::RecordWriter::Publish::yes);
           },
           Priority::background),
       tell_(loop, [this] { on_broken_(*broken_); }),
-      commit_delay_(shortest_delay),
       write_waiting_(loop, [this] { write_waiting(); }) {}
 
 Recorder::~Recorder() = default;
@@ -120,7 +122,8 @@ void Recorder::audit_as(std::string_view type, Data& data) {
   ended_ = type == "run.ended";
   const auto seq = writer_->append_audit(type, clock_.wall_ns(), data);
   check(seq ? Result<void>() : Result<void>(seq.error()));
-  if (seq && *seq + 1 >= signed_size_ + head_records && !ended_) sign_head();
+  if (seq && *seq + 1 >= signed_size_ + head_records && !ended_)
+    sign_head(store::RecordWriter::Publish::no);
 }
 
 void Recorder::audit(std::string_view type, const Json& data) {
@@ -129,9 +132,10 @@ void Recorder::audit(std::string_view type, const Json& data) {
   audit_as(type, data);
 }
 
-void Recorder::sign_head() {
-  const auto head = writer_->checkpoint();
+void Recorder::sign_head(store::RecordWriter::Publish publish) {
+  const auto head = writer_->checkpoint(publish);
   if (head) signed_size_ = head->size;
+  if (head && publish == store::RecordWriter::Publish::yes) published_size_ = head->size;
   check(head ? Result<void>() : Result<void>(head.error()));
 }
 
@@ -249,7 +253,10 @@ void Recorder::check(const Result<void>& written) {
 
 void Recorder::schedule() {
   if (broken_) return;
-  if (!commit_timer_.running()) commit_timer_.start(commit_delay_);
+  if (!commit_timer_.running()) {
+    const Milliseconds rest{(next_commit_ns_ - clock_.monotonic_ns()) / 1'000'000};
+    commit_timer_.start(std::max(rest, shortest_delay));
+  }
   if (!head_timer_.running()) head_timer_.start(head_interval);
 }
 
@@ -274,9 +281,11 @@ Result<void> Recorder::commit() {
   }
   trouble_.reset();
   tell_untold();
-  const Milliseconds took{(clock_.monotonic_ns() - before) / 1'000'000};
-  commit_delay_ =
-      writer_->held_back() ? longest_delay : std::clamp(took * 10, shortest_delay, longest_delay);
+  const int64_t now = clock_.monotonic_ns();
+  constexpr int64_t longest_ns = std::chrono::nanoseconds(longest_delay).count();
+  const int64_t rest =
+      writer_->held_back() ? longest_ns : std::min((now - before) * commit_share, longest_ns);
+  next_commit_ns_ = now + rest;
   tell_head();
   return {};
 }

@@ -73,7 +73,7 @@ class Recorder {
   void keep_line(int stream, int64_t time_ns, std::string_view bytes);
   void keep_partials();
   void attest_output();
-  void sign_head();
+  void sign_head(store::RecordWriter::Publish publish);
   void tell_head();
   void check(const Result<void>& written);
   void schedule();
@@ -100,9 +100,10 @@ class Recorder {
   uint64_t untold_ = 0;
   Timer commit_timer_;
   Timer head_timer_;
-  Timer tell_;  // on_broken, from the loop
-  Milliseconds commit_delay_;
+  Timer tell_;                  // on_broken, from the loop
+  int64_t next_commit_ns_ = 0;  // monotonic; not before
   uint64_t signed_size_ = 0;
+  uint64_t published_size_ = 0;  // of the last head that went to its file too
   std::function<void(const store::SignedHead&)> on_signed_;
   uint64_t told_size_ = 0;                // of the last head that on_signed_ was called with
   std::vector<proxy::Exchange> waiting_;  // few, and never past the end of the turn

@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/clock.h"
 #include "core/fd.h"
 #include "core/handle.h"
 #include "core/text.h"
@@ -30,8 +31,9 @@ constexpr size_t first_map = (sizeof(void*) == 8 ? 64 : 16) * size_t{1024 * 1024
 constexpr size_t largest_map = sizeof(void*) == 8 ? size_t{1} << 40 : size_t{512} * 1024 * 1024;
 // LMDB keeps every page that it once changed, in case that another is to be; and those that it has
 // read stay mapped, and count as ours although they are the system's cache. After so many bytes it
-// is opened anew.
+// is opened anew, but seldom enough for that not to count.
 constexpr size_t reopen_after = size_t{1024} * 1024;
+constexpr int64_t between_reopens_ns = 1'000'000'000;
 // A reader gives back what it has read in the map after so many bytes: the system keeps it, but it
 // is not counted as ours, and goes where memory is short.
 constexpr size_t give_back_after = size_t{16} * 1024 * 1024;
@@ -170,6 +172,7 @@ struct Environment::Impl {
   bool held_back = false;  // as of the last look at the readers
   size_t written = 0;      // since it was opened
   Snapshot::Reach reach;
+  int64_t opened_ns = 0;
   std::optional<OpenForWriting> registered;
 
   [[nodiscard]] bool read_only() const { return (flags & MDB_RDONLY) != 0; }
@@ -185,6 +188,7 @@ struct Environment::Impl {
     if (const int rc = mdb_env_open(made, path.c_str(), common_flags | flags, 0600); rc != 0)
       return lmdb_error(rc, "open", path);
     env = std::move(next);
+    opened_ns = system_clock().monotonic_ns();
     Result<void> opened = check_whole();
     if (opened) {
       if (const int rc = open_tables(); rc != 0) opened = lmdb_error(rc, "open", path);
@@ -410,7 +414,10 @@ Result<void> Environment::write(const Batch& batch) {
     if (rc == EIO && is_nearly_full(self.path, batch.bytes())) rc = ENOSPC;
     return lmdb_error(rc, "write to", self.path);
   }
-  if ((self.written += batch.bytes()) > reopen_after) self.reopen();
+  self.written += batch.bytes();
+  if (self.written > reopen_after &&
+      system_clock().monotonic_ns() - self.opened_ns > between_reopens_ns)
+    self.reopen();
   if (++self.commits % commits_between_reader_checks == 0 && self.env) {
     self.check_readers();
     self.look_for_slow_readers();

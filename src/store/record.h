@@ -93,9 +93,11 @@ class RecordWriter {
   // The same; what is begun in `data` is canonical, and the members that attest are added to it.
   Result<uint64_t> append_audit(std::string_view type, int64_t time_ns, JsonText& data);
 
-  // The tree head over all leaves so far, signed, stored, and written as text to
-  // <directory>/checkpoint once committed. The same again where no leaf has come since the last.
-  Result<TreeHead> checkpoint();
+  // The tree head over all leaves so far, signed and stored. The same again where no leaf has come
+  // since the last. Published, it is written as text to <directory>/checkpoint once committed,
+  // which waits for the disk once more.
+  enum class Publish { no, yes };
+  Result<TreeHead> checkpoint(Publish publish = Publish::yes);
   // The last checkpoint that a commit has brought to disk, its file as well.
   [[nodiscard]] const std::optional<SignedHead>& committed_head() const;
   // A time stamp (TimeStampResp of RFC 3161 in DER, at most 64 KiB) over the checkpoint of that

@@ -64,8 +64,9 @@ struct RecordWriter::Impl {
   Digest previous{};  // leaf hash of the last audit record
   std::string line;   // the audit record that is being written, kept for its memory
   bool ended = false;
-  std::optional<TreeHead> last_head;
-  std::string checkpoint_text;  // to be written to its file once it is committed
+  std::optional<SignedHead> last_head;
+  bool published = false;
+  std::optional<SignedHead> to_publish;  // in its file, once it is committed
   std::optional<SignedHead> committed_head;
   std::optional<uint64_t> stamped_size;  // of the last time stamp
 
@@ -110,12 +111,12 @@ Result<void> RecordWriter::Impl::commit() {
     if (!written) return written;
     batch.clear();
   }
-  if (!checkpoint_text.empty()) {
+  if (to_publish) {
     auto written =
-        write_file_atomically(file_in(directory, checkpoint_file), checkpoint_text, 0600);
+        write_file_atomically(file_in(directory, checkpoint_file), to_publish->note, 0600);
     stuck = !written;
     if (!written) return written;
-    committed_head = SignedHead{*last_head, std::exchange(checkpoint_text, {})};
+    committed_head = std::exchange(to_publish, std::nullopt);
   }
   return {};
 }
@@ -217,7 +218,8 @@ Result<std::unique_ptr<RecordWriter>> RecordWriter::resume(const std::string& di
   impl->tree = std::move(tail->tree);
   impl->previous = tail->previous;
   impl->ended = tail->ended;
-  impl->last_head = tail->last_head;
+  if (tail->last_head) impl->last_head = SignedHead{*tail->last_head, ""};
+  impl->published = true;  // whoever signed it saw to that
   return std::unique_ptr<RecordWriter>(new RecordWriter(std::move(impl)));
 }
 
@@ -300,16 +302,19 @@ Result<uint64_t> RecordWriter::append_audit(std::string_view type, int64_t time_
   return impl_->append_audit(type, time_ns, copy);
 }
 
-Result<TreeHead> RecordWriter::checkpoint() {
+Result<TreeHead> RecordWriter::checkpoint(Publish publish) {
   Impl& self = *impl_;
   const TreeHead head{self.tree.size(), self.tree.root()};
-  if (self.last_head && self.last_head->size == head.size) return head;
-  auto note = write_checkpoint({"moat.run/" + self.run_id, head}, *self.key);
-  if (!note) return note.error();
-  if (auto room = self.make_room(1, note->size()); !room) return room.error();
-  self.batch.put(Table::checkpoints, key_of(head.size), *note);
-  self.checkpoint_text = std::move(*note);
-  self.last_head = head;
+  if (!self.last_head || self.last_head->head.size != head.size) {
+    auto note = write_checkpoint({"moat.run/" + self.run_id, head}, *self.key);
+    if (!note) return note.error();
+    if (auto room = self.make_room(1, note->size()); !room) return room.error();
+    self.batch.put(Table::checkpoints, key_of(head.size), *note);
+    self.last_head = SignedHead{head, std::move(*note)};
+    self.published = false;
+  }
+  if (publish == Publish::yes && !std::exchange(self.published, true))
+    self.to_publish = self.last_head;
   return head;
 }
 
@@ -334,7 +339,7 @@ uint64_t RecordWriter::audit_size() const {
   return impl_->tree.size();
 }
 uint64_t RecordWriter::signed_size() const {
-  return impl_->last_head ? impl_->last_head->size : 0;
+  return impl_->last_head ? impl_->last_head->head.size : 0;
 }
 bool RecordWriter::ended() const {
   return impl_->ended;
@@ -343,7 +348,7 @@ bool RecordWriter::held_back() const {
   return impl_->environment->held_back();
 }
 bool RecordWriter::dirty() const {
-  return !impl_->batch.empty() || !impl_->checkpoint_text.empty();
+  return !impl_->batch.empty() || impl_->to_publish;
 }
 size_t RecordWriter::pending_bytes() const {
   return impl_->batch.bytes();
