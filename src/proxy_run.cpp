@@ -63,7 +63,8 @@ Result<void> ProxyRun::begin(const Home& home) {
       loop_, record_->directory(), [this](const Json& request) { return serve_control(request); });
   if (!control) return control.error();
   control_ = std::move(*control);
-  if (auto written = write_file_atomically(plan_.ca_out, proxy_->ca_pem(), 0644); !written)
+  if (auto written = write_file_atomically(plan_.ca_out, proxy_->ca_pem(), 0644, Sync::no);
+      !written)
     return written.error().in("--ca-out");
   // On disk before anything is served: whoever finds this directory knows what it was.
   if (auto kept = recorder.commit(); !kept) return kept;

@@ -100,20 +100,22 @@ AtomicFile::~AtomicFile() {
   if (!draft_.empty()) unlink(draft_.c_str());
 }
 
-Result<void> AtomicFile::keep() {
-  if (fsync(fd_.get()) != 0) return errno_error("cannot write %s to disk", path_.c_str());
+Result<void> AtomicFile::keep(Sync sync) {
+  if (sync == Sync::yes && fsync(fd_.get()) != 0)
+    return errno_error("cannot write %s to disk", path_.c_str());
   if (rename(draft_.c_str(), path_.c_str()) != 0)
     return errno_error("cannot replace %s", path_.c_str());
   draft_.clear();
-  return sync_directory(parent_directory(path_));
+  return sync == Sync::yes ? sync_directory(parent_directory(path_)) : Result<void>();
 }
 
-Result<void> write_file_atomically(const std::string& path, std::string_view bytes, unsigned mode) {
+Result<void> write_file_atomically(const std::string& path, std::string_view bytes, unsigned mode,
+                                   Sync sync) {
   auto file = AtomicFile::create(path, mode);
   if (!file) return file.error();
   if (auto written = write_all(file->descriptor(), bytes); !written)
     return written.error().in(path);
-  return file->keep();
+  return file->keep(sync);
 }
 
 std::string parent_directory(const std::string& path) {

@@ -51,8 +51,11 @@ void keep_probing(int fd);
 // small local files at start-up, never on a path that serves requests.
 Result<std::string> read_file(const std::string& path, size_t limit);
 // Written to a temporary name beside it, synced, then renamed: a reader sees the
-// old file or the new one, and a failure leaves the old one. `mode` as in open(2).
-Result<void> write_file_atomically(const std::string& path, std::string_view bytes, unsigned mode);
+// old file or the new one, and a failure leaves the old one. `mode` as in open(2). Without the
+// sync, for what is made anew by whoever needs it, a power cut may leave an empty file.
+enum class Sync { no, yes };
+Result<void> write_file_atomically(const std::string& path, std::string_view bytes, unsigned mode,
+                                   Sync sync = Sync::yes);
 // A new file, a rename or a removal is on the disk only when its directory is.
 Result<void> sync_directory(const std::string& path);
 std::string parent_directory(const std::string& path);
@@ -66,7 +69,7 @@ class AtomicFile {
   ~AtomicFile();
 
   [[nodiscard]] int descriptor() const { return fd_.get(); }
-  Result<void> keep();
+  Result<void> keep(Sync sync = Sync::yes);
 
  private:
   AtomicFile(std::string path, std::string draft, Fd fd)

@@ -197,7 +197,15 @@ struct Environment::Impl {
     return opened;
   }
 
+  // New tables need not be on disk before there is anything in them: the first write sees to both.
   int open_tables() {
+    if (!read_only()) mdb_env_set_flags(env.get(), MDB_NOSYNC, 1);
+    const int rc = open_each_table();
+    if (!read_only()) mdb_env_set_flags(env.get(), MDB_NOSYNC, 0);
+    return rc;
+  }
+
+  int open_each_table() {
     MDB_txn* begun = nullptr;
     if (const int rc = begin(begun); rc != 0) return rc;
     Txn txn(begun);
