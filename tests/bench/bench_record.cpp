@@ -1,5 +1,6 @@
-// What the record costs: appends, commits of several sizes, a flood with its commits, verifying.
-// usage: bench_record [--records N] [directory]; one on the disk that is meant, not in memory.
+// What the record costs: appends, commits of several sizes, a flood with its commits, verifying,
+// proofs. usage: bench_record [--records N] [directory]; one on the disk that is meant, not in
+// memory.
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -20,6 +21,7 @@
 #include "core/json.h"
 #include "core/json_text.h"
 #include "proxy/tls_accel.h"
+#include "store/proof.h"
 #include "store/record.h"
 #include "store/verify.h"
 
@@ -184,6 +186,28 @@ void verify(const Run& run) {
   exit(1);
 }
 
+// Of records all over the run: each against the newest head, as `moat audit prove` makes it.
+void measure_proofs(const Run& run, uint64_t records) {
+  constexpr uint64_t count = 1000;
+  const auto reader = need(RecordReader::open(run.directory));
+  std::vector<double> made;
+  std::vector<double> checked;
+  for (uint64_t i = 0; i < count; ++i) {
+    auto start = Clock::now();
+    const auto proof = need(prove_inclusion(*reader, records / count * i));
+    made.push_back(nanoseconds_since(start) / 1e6);
+    start = Clock::now();
+    need(check_inclusion(proof, run.key.public_der()));
+    checked.push_back(nanoseconds_since(start) / 1e6);
+  }
+  for (auto& [what, times] :
+       {std::pair{"prove one record", &made}, {"check that proof", &checked}}) {
+    std::sort(times->begin(), times->end());
+    printf("%-40s %10.3f ms, worst %.3f ms, of %llu\n", what, (*times)[count / 2], times->back(),
+           static_cast<unsigned long long>(count));
+  }
+}
+
 // In a process of its own, whose memory is nobody else's.
 void measure_verifying(const Run& run) {
   fflush(stdout);
@@ -216,5 +240,6 @@ int main(int argc, char** argv) {
   const Run run(parent);
   write_flood(run, records);
   measure_verifying(run);
+  if (records > 1000) measure_proofs(run, records);
   return 0;
 }

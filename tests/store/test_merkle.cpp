@@ -41,6 +41,26 @@ constexpr const char* roots[] = {
     "5dc9da79a70659a9ad559cb701ded9a2ab9d823aad2f4960cfe370eff4604328",
 };
 
+// The nodes of that tree, level by level, as published for logs that serve it by tiles
+// (transparency-dev); and what is kept as a record's table nodes.
+constexpr const char* nodes_of_eight[] = {
+    "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d",  // level 0
+    "96a296d224f285c67bee93c30f8a309157f0daa35dc5b87e410b78630a09cfc7",
+    "0298d122906dcfc10892cb53a73992fc5b9f493ea4c9badb27b791b4127a7fe7",
+    "07506a85fd9dd2f120eb694f86011e5bb4662e5c415a62917033d4a9624487e7",
+    "bc1a0643b12e4d2d7c77918f44e0f4f79a838b6cf9ec5b5c283e1f4d88599e6b",
+    "4271a26be0d8a84f0bd54c8c302e7cb3a3b5d1fa6780a40bcce2873477dab658",
+    "b08693ec2e721597130641e8211e7eedccb4c26413963eee6c1e2ed16ffb1a5f",
+    "46f6ffadd3d06a09ff3c5860d2755c8b9819db7df44251788c7d8e3180de8eb1",
+    "fac54203e7cc696cf0dfcb42c92a1d9dbaf70ad9e621f4bd8d98662f00e3c125",  // level 1
+    "5f083f0a1a33ca076a95279832580db3e0ef4584bdff1f54c8a360f50de3031e",
+    "0ebc5d3437fbe2db158b9f126a1d118e308181031d0a949f8dededebc558ef6a",
+    "ca854ea128ed050b41b35ffc1b87b8eb2bde461e9e3b5596ece6b9d5975a0ae0",
+    "d37ee418976dd95753c1c73862b9398fa2a2cf9b4ff0fdfe8b30cd95209614b7",  // level 2
+    "6b47aaf29ee3c2af9af889bc1fb9254dabd31177f16232dd6aab035ca39bf6e4",
+    "5dc9da79a70659a9ad559cb701ded9a2ab9d823aad2f4960cfe370eff4604328",  // level 3
+};
+
 // RFC 6962 2.1, word for word.
 Digest mth(const std::vector<Digest>& hashes, size_t from, size_t count) {
   if (count == 0) return moat::sha256("");
@@ -70,6 +90,17 @@ void published_roots_come_out(MerkleTest& t) {
     assert_int_equal(t.tree.size(), n);
     if (n < std::size(leaves)) t.append(*moat::from_hex(leaves[n]));
   }
+}
+
+void published_nodes_come_out(MerkleTest& t) {
+  for (const char* leaf : leaves) t.append(*moat::from_hex(leaf));
+  size_t next = 0;
+  for (const auto& [place, hash] : t.nodes) {  // in the order of levels, then of indices
+    assert_true(next < std::size(nodes_of_eight));
+    const std::string found = hex(view(hash));
+    assert_string_equal(found.c_str(), nodes_of_eight[next++]);
+  }
+  assert_int_equal(next, std::size(nodes_of_eight));
 }
 
 void each_size_agrees_with_the_definition(MerkleTest& t) {
@@ -105,6 +136,7 @@ void a_leaf_is_no_node(MerkleTest&) {
 int main() {
   const CMUnitTest tests[] = {
       MOAT_TEST(MerkleTest, published_roots_come_out),
+      MOAT_TEST(MerkleTest, published_nodes_come_out),
       MOAT_TEST(MerkleTest, each_size_agrees_with_the_definition),
       MOAT_TEST(MerkleTest, every_perfect_subtree_is_told_once),
       MOAT_TEST(MerkleTest, a_leaf_is_no_node),

@@ -1,11 +1,17 @@
 #include "store/verify.h"
 
+#include <fcntl.h>
 #include <lmdb.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <functional>
+#include <memory>
 #include <stdexcept>
 #include <string>
+#include <tuple>
 #include <utility>
+#include <vector>
 
 #include "core/fd.h"
 #include "core/text.h"
@@ -28,6 +34,7 @@ using moat::test::need;
 using moat::test::one;
 using moat::test::RecordTest;
 using moat::test::some_time;
+using moat::test::TempDir;
 
 void check(int rc) {
   if (rc != 0) throw std::runtime_error(mdb_strerror(rc));
@@ -39,7 +46,8 @@ class Forger {
   explicit Forger(const std::string& directory) {
     check(mdb_env_create(&env_));
     mdb_env_set_maxdbs(env_, 8);
-    check(mdb_env_open(env_, (directory + "/record.mdb").c_str(), MDB_NOSUBDIR, 0600));
+    // No power is cut here, and the disk takes its time.
+    check(mdb_env_open(env_, (directory + "/record.mdb").c_str(), MDB_NOSUBDIR | MDB_NOSYNC, 0600));
     check(mdb_txn_begin(env_, nullptr, 0, &txn_));
   }
   ~Forger() {
@@ -74,6 +82,28 @@ class Forger {
                   [this](int level, uint64_t index, const moat::Digest& hash) {
                     put("nodes", node_key(level, index), std::string(moat::view(hash)));
                   });
+  }
+  // The records of these numbers, in this order, told as if they had come so: with the seq, the
+  // prev and the nodes that fit, and the exchanges listed.
+  void retell(const std::vector<uint64_t>& order) {
+    std::vector<std::string> told;
+    told.reserve(order.size());
+    for (const uint64_t seq : order) told.push_back(get("audit", key_of(seq)));
+    retell(told);
+  }
+  void retell(const std::vector<std::string>& told) {
+    clear("audit");
+    clear("exchanges");
+    std::string prev(64, '0');
+    uint64_t exchanges = 0;
+    for (uint64_t seq = 0; seq < told.size(); ++seq) {
+      Json json = need(Json::parse(told[seq]));
+      json.set("seq", seq).set("prev", prev);
+      put("audit", key_of(seq), json.canonical());
+      prev = moat::hex(moat::view(moat::store::leaf_hash(json.canonical())));
+      if (json["type"].string() == "exchange") put("exchanges", key_of(exchanges++), key_of(seq));
+    }
+    rebuild_nodes(told.size());
   }
   // Each record's "prev" made to fit its predecessor, from `first` on.
   void rechain(uint64_t first, uint64_t records) {
@@ -182,24 +212,427 @@ void an_empty_record_is_incomplete(VerifyTest& t) {
   assert_int_equal(t.verdict.checkpoints, 2);
 }
 
-void every_changed_byte_of_every_record_is_found(VerifyTest& t) {
-  t.whole_run();
-  for (uint64_t seq = 0; seq < records; ++seq) {
-    std::string honest;
-    t.forge([&](Forger& f) { honest = f.get("audit", key_of(seq)); });
-    // Each byte of the first record, then a spread: each try costs two commits.
-    for (size_t i = seq % 7; i < honest.size(); i += seq == 0 ? 5 : 23) {
-      std::string changed = honest;
-      changed[i] = static_cast<char>(changed[i] ^ 1);
-      t.forge([&](Forger& f) { f.put("audit", key_of(seq), changed); });
-      const bool found = t.is(Verdict::Kind::tampered);
-      if (!found) print_error("record %d byte %zu\n", static_cast<int>(seq), i);
-      assert_true(found);
-    }
-    t.forge([&](Forger& f) { f.put("audit", key_of(seq), honest); });
+// A file whose bits are flipped where they lie, while a reader has it open.
+class Patient {
+ public:
+  explicit Patient(const std::string& path)
+      : fd_(open(path.c_str(), O_RDWR | O_CLOEXEC)), bytes_(need(moat::read_file(path, 1 << 24))) {}
+  // Every place where `what` stands: a page that has been written anew leaves its old copy behind.
+  [[nodiscard]] std::vector<size_t> places_of(const std::string& what) const {
+    std::vector<size_t> places;
+    for (size_t at = bytes_.find(what); at != std::string::npos; at = bytes_.find(what, at + 1))
+      places.push_back(at);
+    if (places.empty()) throw std::runtime_error("it is not in the file");
+    return places;
   }
+  void flip(const std::vector<size_t>& places, size_t offset, unsigned bit) {
+    for (const size_t place : places) {
+      bytes_[place + offset] = static_cast<char>(bytes_[place + offset] ^ (1U << bit));
+      if (pwrite(fd_.get(), &bytes_[place + offset], 1, static_cast<off_t>(place + offset)) != 1)
+        throw std::runtime_error("pwrite");
+    }
+  }
+
+ private:
+  moat::Fd fd_;
+  std::string bytes_;
+};
+
+struct TamperTest : VerifyTest {
+  std::unique_ptr<Patient> patient;
+  std::function<bool(const std::string&)> names_it;
+
+  // Six records and one head, so that no signature is checked before the records are.
+  void small_run() {
+    begin();
+    line("a line\n");
+    need(writer->append_audit("output", some_time, Json::object()));
+    exchange("a.example");
+    exchange("b.example");
+    need(writer->append_audit("signal", some_time, one("number", 15)));
+    end();
+    writer.reset();
+    if (unlink((directory + "/checkpoint").c_str()) != 0) throw std::runtime_error("unlink");
+  }
+  std::string stored(const char* table, const std::string& where) {
+    std::string value;
+    forge([&](Forger& f) { value = f.get(table, where); });
+    return value;
+  }
+  void begin_flipping(const char* file = "/record.mdb") {
+    patient = std::make_unique<Patient>(directory + file);
+    open();
+  }
+  bool is_found() {
+    verdict = need(verify_record(*reader, run_id, key.public_der()));
+    return verdict.kind == Verdict::Kind::tampered && names_it(verdict.problem);
+  }
+  // Each bit of the bytes of `what` up to `size`, one at a time; or one in `step` of each byte.
+  bool every_bit_is_found(const std::string& what, size_t size = SIZE_MAX, unsigned step = 1) {
+    const auto places = patient->places_of(what);
+    for (size_t offset = 0; offset < std::min(what.size(), size); ++offset) {
+      for (unsigned bit = offset % step; bit < 8; bit += step) {
+        patient->flip(places, offset, bit);
+        const bool found = is_found();
+        patient->flip(places, offset, bit);
+        if (found) continue;
+        print_error("byte %zu, bit %u: %s\n", offset, bit, verdict.problem.c_str());
+        return false;
+      }
+    }
+    return true;
+  }
+  void is_named(std::vector<std::string> any_of) {
+    names_it = [any_of](const std::string& problem) {
+      for (const std::string& name : any_of)
+        if (problem.find(name) != std::string::npos) return true;
+      return false;
+    };
+  }
+  bool is_whole() {
+    verdict = need(verify_record(*reader, run_id, key.public_der()));
+    return verdict.kind == Verdict::Kind::valid;
+  }
+};
+
+constexpr uint64_t few = 6;  // of small_run()
+
+void every_bit_of_every_record_counts(TamperTest& t) {
+  t.small_run();
+  std::vector<std::string> all;
+  for (uint64_t seq = 0; seq < few; ++seq) all.push_back(t.stored("audit", key_of(seq)));
+  t.begin_flipping();
+  for (uint64_t seq = 0; seq < few; ++seq) {
+    // Where its own text still tells nothing, the next does not continue it, or its node does not
+    // fit.
+    t.is_named({moat::format("record %d ", static_cast<int>(seq)),
+                moat::format("does not continue record %d:", static_cast<int>(seq))});
+    assert_true(t.every_bit_is_found(all[seq]));
+  }
+  assert_true(t.is_whole());
+}
+
+void every_bit_of_every_node_counts(TamperTest& t) {
+  t.small_run();
+  std::vector<std::pair<std::string, std::string>> all;
+  for (int level = 0; level < 3; ++level)
+    for (uint64_t index = 0; index < few >> level; ++index)
+      all.emplace_back(
+          moat::format("node %d of level %d is another", static_cast<int>(index), level),
+          t.stored("nodes", node_key(level, index)));
+  t.begin_flipping();
+  for (const auto& [name, hash] : all) {
+    t.is_named({name});
+    assert_true(t.every_bit_is_found(hash));
+  }
+  assert_int_equal(all.size(), 10);
+  assert_true(t.is_whole());
+}
+
+void every_bit_of_every_checkpoint_counts(TamperTest& t) {
+  t.small_run();
+  const std::string note = t.stored("checkpoints", key_of(few));
+  t.begin_flipping();
+  t.is_named({"the checkpoint over 6 records "});
+  assert_true(t.every_bit_is_found(note));
+  assert_true(t.is_whole());
+}
+
+void every_byte_of_the_file_checkpoint_counts(TamperTest& t) {
+  t.small_run();
+  const std::string note = t.stored("checkpoints", key_of(few));
+  need(moat::write_file_atomically(t.directory + "/checkpoint", note, 0600));
+  t.begin_flipping("/checkpoint");
+  t.is_named({"the file checkpoint "});
+  assert_true(t.every_bit_is_found(note, SIZE_MAX, 8));
+  assert_true(t.is_whole());
+}
+
+void every_bit_of_every_piece_of_output_counts(TamperTest& t) {
+  t.small_run();
+  const std::string piece = t.stored("output", key_of(0));
+  t.begin_flipping();
+  t.is_named({"record 1 does not fit the output that is kept, pieces 0 to 0"});
+  assert_true(t.every_bit_is_found(piece));
+  assert_true(t.is_whole());
+}
+
+// LMDB has a key right before its value. Where it says another number, the entry is not where it is
+// looked for, or the tree is out of order.
+void every_bit_of_every_key_counts(TamperTest& t) {
+  t.small_run();
+  std::vector<std::pair<std::string, std::vector<std::string>>> all;
+  for (uint64_t seq = 0; seq < few; ++seq)
+    all.push_back({key_of(seq) + t.stored("audit", key_of(seq)),
+                   {moat::format("record %d is missing", static_cast<int>(seq)), "record 0 "}});
+  for (int level = 0; level < 3; ++level)
+    for (uint64_t index = 0; index < few >> level; ++index)
+      all.push_back({node_key(level, index) + t.stored("nodes", node_key(level, index)),
+                     {"does not fit the tree: node "}});
+  all.push_back({key_of(few) + t.stored("checkpoints", key_of(few)), {"checkpoint"}});
+  all.push_back(
+      {key_of(0) + t.stored("output", key_of(0)), {"record 1 attests piece 0, which is"}});
+  t.begin_flipping();
+  for (const auto& [entry, names] : all) {
+    t.is_named(names);
+    const bool is_node = names[0].ends_with("node ");
+    assert_true(t.every_bit_is_found(entry, is_node ? 9 : 8));
+  }
+  assert_true(t.is_whole());
+}
+
+void every_bit_of_every_exchange_counts(TamperTest& t) {
+  t.small_run();
+  t.begin_flipping();
+  for (uint64_t index = 0; index < 2; ++index) {
+    // Its key as well as its value: out of order, the second may be found in the first's place.
+    t.is_named({moat::format("record %d is not listed as exchange %d", static_cast<int>(index) + 2,
+                             static_cast<int>(index)),
+                "record 2 is not listed as exchange 0"});
+    assert_true(t.every_bit_is_found(key_of(index) + key_of(index + 2)));
+  }
+  assert_true(t.is_whole());
+}
+
+// The chain, the nodes and the lists all fit: what is signed tells.
+void a_story_retold_breaks_the_checkpoint(VerifyTest& t) {
+  const std::pair<std::vector<uint64_t>, const char*> stories[] = {
+      {{0, 1, 2, 3, 4, 6, 7}, "only 7 are kept: the end was cut off"},  // dropped
+      {{0, 1, 2, 4, 5, 6, 7}, "the checkpoint over 4 records was signed over other records"},
+      {{0, 1, 2, 3, 4, 5, 5, 6, 7}, "the checkpoint over 8 records was signed over other records"},
+      {{0, 1, 2, 2, 3, 4, 5, 6, 7}, "the checkpoint over 4 records was signed over other records"},
+      {{0, 1, 2, 3, 5, 4, 6, 7}, "the checkpoint over 8 records was signed over other records"},
+      {{0, 1, 3, 2, 4, 5, 6, 7}, "the checkpoint over 4 records was signed over other records"},
+      {{0, 1, 2, 3, 4}, "only 5 are kept: the end was cut off"},
+      {{0, 1, 2}, "only 3 are kept: the end was cut off"},
+      {{0}, "only 1 are kept: the end was cut off"},
+      {{}, "only 0 are kept: the end was cut off"},
+  };
+  t.whole_run();
+  std::vector<std::string> honest;
+  t.forge([&](Forger& f) {
+    for (uint64_t seq = 0; seq < records; ++seq) honest.push_back(f.get("audit", key_of(seq)));
+  });
+  for (const auto& [order, says] : stories) {
+    std::vector<std::string> told;
+    for (const uint64_t seq : order) told.push_back(honest[seq]);
+    // The records of output go with their pieces, which these stories leave alone.
+    t.forge([&](Forger& f) { f.retell(told); });
+    const bool found = t.tampered(says);
+    assert_true(found);
+  }
+  t.forge([&](Forger& f) { f.retell(honest); });
   const bool valid = t.is(Verdict::Kind::valid);
   assert_true(valid);
+}
+
+// Each is the last record told in another way, with the node that fits.
+void what_is_equivalent_but_not_canonical_is_found(VerifyTest& t) {
+  t.whole_run();
+  std::string honest;
+  t.forge([&](Forger& f) { honest = f.get("audit", key_of(7)); });
+  const std::pair<std::string_view, std::string_view> changes[] = {
+      {"{\"data\"", "{ \"data\""},
+      {"{\"data\"", "\n{\"data\""},
+      {"\"run.ended\"}", "\"run.ended\"} "},
+      {"\"run.ended\"}", "\"run.ended\"}\n"},
+      {"\"run.ended\"", "\"run\\u002eended\""},
+      {"\"data\"", "\"d\\u0061ta\""},
+      {"\"status\":0", "\"status\":0.0"},
+      {"\"status\":0", "\"status\":-0"},
+      {"\"status\":0", "\"status\":0e0"},
+      {"\"status\":0", "\"status\":00"},
+      {"\"status\":0", "\"status\":1,\"status\":0"},
+      {"\"status\":0", "\"x\":1,\"status\":0"},
+      {"\"status\":0", "\"status\":\"\\/\""},
+      {"\"status\":0", "\"status\":\"\\u001F\""},
+      {"\"status\":0", "\"status\":\"\\u0000\""},
+      {"\"status\":0", "\"status\":\"\\ud800\""},
+      {"\"status\":0", "\"status\":1e400"},
+      {"\"status\":0", "\"status\":9007199254740993"},
+      {"\"status\":0", "\"status\":123456789012345678901234567890"},
+      {"\"status\":0", "\"status\":\"\xff\""},
+      {"\"status\":0", "\"status\":\"\xc0\xaf\""},
+      {"\"status\":0", "\"status\":\"\xed\xa0\x80\""},
+      {"\"status\":0", "\"status\":\"\xf4\x90\x80\x80\""},
+      {"\"seq\":7", "\"seq\":7.0"},
+      {"\"seq\":7", "\"seq\":7e0"},
+      {"\"seq\":7", "\"seq\":07"},
+      {"\"seq\":7", "\"seq\":+7"},
+  };
+  for (const auto& [from, to] : changes) {
+    std::string changed = honest;
+    changed.replace(changed.find(from), from.size(), to);
+    t.forge([&](Forger& f) {
+      f.put("audit", key_of(7), changed);
+      f.rebuild_nodes(records);
+    });
+    const bool found = t.tampered("record 7 is not canonical JSON");
+    if (!found) print_error("%s\n", changed.c_str());
+    assert_true(found);
+    assert_int_equal(t.verdict.problem_seq.value_or(99), 7);
+  }
+}
+
+// Canonical, but not what stands in a record.
+void members_of_another_kind_are_found(VerifyTest& t) {
+  t.whole_run();
+  std::string honest;
+  t.forge([&](Forger& f) { honest = f.get("audit", key_of(7)); });
+  constexpr const char* members = "record 7 has not the members that a record has";
+  const std::tuple<std::string_view, std::string_view, const char*> changes[] = {
+      {"{\"status\":0}", "[]", members},
+      {"{\"status\":0}", "null", members},
+      {"\"type\":\"run.ended\"", "\"type\":7", members},
+      {"\"seq\":7", "\"seq\":\"7\"", members},
+      {"\"run\":\"a1b2c3d4e5f6\"", "\"run\":{}", members},
+      {"\"run\":\"a1b2c3d4e5f6\",", "", members},
+      {"\"type\":\"run.ended\"", "\"type\":\"run.ended\",\"typo\":1", members},
+      {"\"seq\":7", "\"seq\":-7", "record 7 stands in the place of another"},
+      {"\"seq\":7", "\"seq\":7.5", "record 7 stands in the place of another"},
+      {"\"seq\":7", "\"seq\":18446744073709552000", "record 7 stands in the place of another"},
+      {"\"prev\":\"", "\"prev\":\"0", "record 7 does not continue record 6"},
+      {".123456Z", ".123Z", "record 7 has no time"},
+      {".123456Z", ".123456+00:00", "record 7 has no time"},
+      {"2023-11-14T", "2023-11-14 ", "record 7 has no time"},
+      {"2023-11-14T", "2023-13-14T", "record 7 has no time"},
+      {"2023-11-14T", "2023-02-29T", "record 7 has no time"},
+  };
+  for (const auto& [from, to, says] : changes) {
+    std::string changed = honest;
+    changed.replace(changed.find(from), from.size(), to);
+    t.forge([&](Forger& f) {
+      f.put("audit", key_of(7), changed);
+      f.rebuild_nodes(records);
+    });
+    const bool found = t.tampered(says);
+    if (!found) print_error("%s\n", changed.c_str());
+    assert_true(found);
+  }
+}
+
+void a_record_that_is_too_large_is_found(VerifyTest& t) {
+  t.whole_run();
+  t.forge([](Forger& f) {
+    Json json = need(Json::parse(f.get("audit", key_of(7))));
+    json.set("data", one("text", std::string(1024 * 1024, 'x')));
+    f.put("audit", key_of(7), json.canonical());
+    f.rebuild_nodes(records);
+  });
+  const bool found = t.tampered("record 7 is larger than a record can be");
+  assert_true(found);
+}
+
+void what_a_record_of_output_says_is_held_to_what_is_kept(VerifyTest& t) {
+  t.whole_run();
+  Json honest;
+  t.forge([&](Forger& f) { honest = need(Json::parse(f.get("audit", key_of(1)))); });
+  const auto told = [&](auto change) {
+    Json data = honest["data"].clone();
+    change(data);
+    Json json = honest.clone();
+    json.set("data", std::move(data));
+    t.forge([&](Forger& f) {
+      f.put("audit", key_of(1), json.canonical());
+      f.rechain(2, records);
+    });
+  };
+  constexpr const char* misses = "record 1 does not attest the output from piece 0 on";
+  told([](Json& data) { data.set("from", 1); });
+  assert_true(t.tampered(misses));
+  told([](Json& data) { data.set("from", "0"); });
+  assert_true(t.tampered(misses));
+  told([](Json& data) { data.set("to", -1); });
+  assert_true(t.tampered(misses));
+  told([](Json& data) { data = Json::object(); });
+  assert_true(t.tampered(misses));
+  told([](Json& data) { data.set("to", 3); });
+  assert_true(t.tampered("record 1 attests output up to piece 3, but 3 pieces are kept"));
+  told([](Json& data) { data.set("to", int64_t{1} << 53); });
+  assert_true(t.tampered("record 1 attests output up to piece 9007199254740992"));
+  told([](Json& data) { data.set("sha256", 1); });
+  assert_true(t.tampered("record 1 does not fit the output that is kept"));
+  told([](Json& data) { data.set("to", 0); });
+  assert_true(t.tampered("record 1 does not fit the output that is kept, pieces 0 to 0"));
+}
+
+// Another run of this installation, whose heads the same key has signed.
+struct TwoRunsTest : VerifyTest {
+  TempDir other_temp;
+  std::vector<std::string> other_records;
+  std::string other_note;
+
+  void two_runs() {
+    whole_run();
+    auto second = need(moat::store::RecordWriter::create(other_temp.path, "0f0f0f0f0f0f", key));
+    for (const char* type : {"run.created", "dns", "dns", "exchange", "dns", "dns", "dns"})
+      need(second->append_audit(type, some_time, one("other", "run")));
+    need(second->append_audit("run.ended", some_time, Json::object()));
+    need(second->checkpoint());
+    need(second->commit());
+    second.reset();
+    Forger forger(other_temp.path);
+    for (uint64_t seq = 0; seq < records; ++seq)
+      other_records.push_back(forger.get("audit", key_of(seq)));
+    other_note = forger.get("checkpoints", key_of(records));
+  }
+};
+
+void a_checkpoint_replayed_from_another_run_is_found(TwoRunsTest& t) {
+  t.two_runs();
+  t.forge([&](Forger& f) { f.put("checkpoints", key_of(records), t.other_note); });
+  const bool found = t.tampered("the checkpoint over 8 records is of another run");
+  assert_true(found);
+  t.forge([&](Forger& f) { f.remove("checkpoints", key_of(records)); });
+  need(moat::write_file_atomically(t.directory + "/checkpoint", t.other_note, 0600));
+  const bool in_file = t.tampered("the file checkpoint is of another run");
+  assert_true(in_file);
+}
+
+void two_runs_spliced_are_found(TwoRunsTest& t) {
+  t.two_runs();
+  std::vector<std::string> told;
+  t.forge([&](Forger& f) {
+    for (uint64_t seq = 0; seq < 5; ++seq) told.push_back(f.get("audit", key_of(seq)));
+    for (uint64_t seq = 5; seq < records; ++seq) {
+      told.push_back(t.other_records[seq]);
+      f.put("audit", key_of(seq), told.back());
+    }
+    f.rebuild_nodes(records);
+  });
+  const bool found = t.tampered("record 5 is of another run");
+  assert_true(found);
+  for (size_t seq = 5; seq < records; ++seq) {
+    Json json = need(Json::parse(told[seq]));
+    told[seq] = json.set("run", t.run_id).canonical();
+  }
+  t.forge([&](Forger& f) { f.retell(told); });
+  const bool still = t.tampered("the checkpoint over 8 records was signed over other records");
+  assert_true(still);
+}
+
+void a_record_retold_and_signed_by_another_key_is_found(VerifyTest& t) {
+  t.whole_run();
+  const auto forged = need(moat::SigningKey::generate());
+  t.forge([&](Forger& f) {
+    Json json = need(Json::parse(f.get("audit", key_of(5))));
+    json.set("data", one("name", "innocent.example"));
+    f.put("audit", key_of(5), json.canonical());
+    f.rechain(6, records);
+    moat::store::MerkleTree tree;
+    for (uint64_t seq = 0; seq < records; ++seq)
+      tree.append(moat::store::leaf_hash(f.get("audit", key_of(seq))));
+    const std::string note = need(
+        moat::store::write_checkpoint({"moat.run/" + t.run_id, {records, tree.root()}}, forged));
+    f.put("checkpoints", key_of(records), note);
+    need(moat::write_file_atomically(t.directory + "/checkpoint", note, 0600));
+  });
+  const bool in_file = t.tampered("the file checkpoint does not fit: the checkpoint is not signed");
+  assert_true(in_file);
+  assert_int_equal(unlink((t.directory + "/checkpoint").c_str()), 0);
+  const bool found =
+      t.tampered("the checkpoint over 8 records does not fit: the checkpoint is not");
+  assert_true(found);
 }
 
 void a_record_changed_with_all_that_follows_breaks_the_checkpoint(VerifyTest& t) {
@@ -477,7 +910,21 @@ int main() {
       MOAT_TEST(VerifyTest, a_run_without_an_end_is_incomplete),
       MOAT_TEST(VerifyTest, an_end_that_nobody_signed_is_incomplete),
       MOAT_TEST(VerifyTest, an_empty_record_is_incomplete),
-      MOAT_TEST(VerifyTest, every_changed_byte_of_every_record_is_found),
+      MOAT_TEST(TamperTest, every_bit_of_every_record_counts),
+      MOAT_TEST(TamperTest, every_bit_of_every_node_counts),
+      MOAT_TEST(TamperTest, every_bit_of_every_checkpoint_counts),
+      MOAT_TEST(TamperTest, every_byte_of_the_file_checkpoint_counts),
+      MOAT_TEST(TamperTest, every_bit_of_every_piece_of_output_counts),
+      MOAT_TEST(TamperTest, every_bit_of_every_key_counts),
+      MOAT_TEST(TamperTest, every_bit_of_every_exchange_counts),
+      MOAT_TEST(VerifyTest, a_story_retold_breaks_the_checkpoint),
+      MOAT_TEST(VerifyTest, what_is_equivalent_but_not_canonical_is_found),
+      MOAT_TEST(VerifyTest, members_of_another_kind_are_found),
+      MOAT_TEST(VerifyTest, a_record_that_is_too_large_is_found),
+      MOAT_TEST(VerifyTest, what_a_record_of_output_says_is_held_to_what_is_kept),
+      MOAT_TEST(TwoRunsTest, a_checkpoint_replayed_from_another_run_is_found),
+      MOAT_TEST(TwoRunsTest, two_runs_spliced_are_found),
+      MOAT_TEST(VerifyTest, a_record_retold_and_signed_by_another_key_is_found),
       MOAT_TEST(VerifyTest, a_record_changed_with_all_that_follows_breaks_the_checkpoint),
       MOAT_TEST(VerifyTest, a_record_in_another_form_is_found),
       MOAT_TEST(VerifyTest, an_additional_member_is_found),
