@@ -1,14 +1,9 @@
 // moat audit: does the record of a run prove itself?
+#include "audited.h"
 #include "command.h"
-#include "core/crypto.h"
-#include "core/fd.h"
 #include "core/text.h"
-#include "paths.h"
 #include "print.h"
-#include "runs.h"
 #include "store/note.h"
-#include "store/record.h"
-#include "store/vault.h"
 #include "store/verify.h"
 
 namespace moat {
@@ -16,44 +11,28 @@ namespace {
 
 using store::Verdict;
 
-Result<std::string> public_key(const Arguments& arguments, const Home& home) {
-  constexpr size_t max_key = 16 * 1024;
-  const auto file = arguments.value("key");
-  return file ? read_file(*file, max_key) : store::read_public_key(home.root);
+struct Times {
+  std::string first, last;  // of records
+};
+
+Times times_of(store::RecordReader& reader, uint64_t records) {
+  return {time_of_record(reader, 0), time_of_record(reader, records - 1)};
 }
 
-const char* word_of(Verdict::Kind kind) {
-  switch (kind) {
-    case Verdict::Kind::valid:
-      return "valid";
-    case Verdict::Kind::incomplete:
-      return "incomplete";
-    case Verdict::Kind::tampered:
-      return "tampered";
-  }
-  return "";
-}
-
-int status_of(Verdict::Kind kind) {
-  switch (kind) {
-    case Verdict::Kind::valid:
-      return exit_ok;
-    case Verdict::Kind::incomplete:
-      return exit_incomplete;
-    case Verdict::Kind::tampered:
-      return exit_failed;
-  }
-  return exit_failed;
-}
-
-std::string json_of(const RunEntry& run, const Verdict& verdict, const std::string& key_id) {
+std::string json_of(const RunEntry& run, const Verdict& verdict, const Times& times,
+                    const std::string& key_id) {
   Json json = Json::object();
   json.set("run", run.facts.id)
       .set("verdict", word_of(verdict.kind))
       .set("problem", verdict.problem.empty() ? Json() : Json(verdict.problem))
       .set("problem_seq", verdict.problem_seq ? Json(*verdict.problem_seq) : Json())
       .set("records", verdict.records)
+      .set("output", verdict.output)
+      .set("exchanges", verdict.exchanges)
       .set("checkpoints", verdict.checkpoints)
+      .set("timestamps", verdict.timestamps)
+      .set("first_time", times.first)
+      .set("last_time", times.last)
       .set("size", verdict.head.size)
       .set("root", hex(view(verdict.head.root)))
       .set("signed_size", verdict.signed_size)
@@ -62,17 +41,19 @@ std::string json_of(const RunEntry& run, const Verdict& verdict, const std::stri
   return json.text();
 }
 
-std::string plural(uint64_t count, const char* word) {
-  return format("%llu %s%s", static_cast<unsigned long long>(count), word, count == 1 ? "" : "s");
-}
-
-void tell(const RunEntry& run, const Verdict& verdict, const std::string& key_id, Output& out) {
+void tell(const RunEntry& run, const Verdict& verdict, const Times& times,
+          const std::string& key_id, Output& out) {
   Table facts({"run", run.facts.id});
   facts.add({"records", plural(verdict.records, "record")});
+  facts.add({"with", plural(verdict.output, "piece") + " of output, " +
+                         plural(verdict.exchanges, "exchange")});
+  if (verdict.records > 0) facts.add({"time", times.first + " to " + times.last});
   facts.add({"root", hex(view(verdict.head.root))});
   facts.add(
       {"signed", format("%s, the last over %s", plural(verdict.checkpoints, "tree head").c_str(),
                         plural(verdict.signed_size, "record").c_str())});
+  if (verdict.timestamps > 0)
+    facts.add({"stamped", plural(verdict.timestamps, "time stamp") + ", for others to check"});
   facts.add({"key", std::string(store::note_key_name) + "+" + key_id});
   out.write(facts.text());
   out.write("\n");
@@ -95,25 +76,22 @@ void tell(const RunEntry& run, const Verdict& verdict, const std::string& key_id
 }  // namespace
 
 int cmd_audit(const Arguments& arguments) {
-  const auto home = open_home();
-  if (!home) return complain(home.error());
-  const auto& operands = arguments.operands();
-  const auto run = find_run(*home, operands.empty() ? "" : operands.front());
-  if (!run) return complain(run.error());
-  const auto key = public_key(arguments, *home);
-  if (!key) return complain(key.error().in("cannot verify without the public key"));
-  const auto der = public_key_der(*key);
-  if (!der) return complain(der.error().in("cannot verify without the public key"));
-  const auto reader = store::RecordReader::open(run->directory);
-  if (!reader) return complain(reader.error().in("run " + run->facts.id));
-  const auto verdict = store::verify_record(**reader, run->facts.id, *key);
-  if (!verdict) return complain(verdict.error().in("run " + run->facts.id));
-  const std::string key_id = store::note_key_id(*der);
+  const auto audited = open_audited(arguments, 0);
+  if (!audited) return complain(audited.error());
+  const auto keys = trusted_keys(arguments, audited->home);
+  if (!keys) return complain(keys.error().in("cannot verify without the public key"));
+  const RunEntry& run = audited->run;
+  const auto key = signer_of(*audited->reader, *keys);
+  if (!key) return complain(key.error().in("run " + run.facts.id));
+  const auto verdict = store::verify_record(*audited->reader, run.facts.id, *key);
+  if (!verdict) return complain(verdict.error().in("run " + run.facts.id));
+  const std::string key_id = store::note_key_id(*key);
+  const Times times = times_of(*audited->reader, verdict->records);
   Output out;
   if (arguments.has("json"))
-    out.line(json_of(*run, *verdict, key_id));
+    out.line(json_of(run, *verdict, times, key_id));
   else
-    tell(*run, *verdict, key_id, out);
+    tell(run, *verdict, times, key_id, out);
   return out.finish(status_of(verdict->kind));
 }
 

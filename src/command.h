@@ -78,8 +78,13 @@ int complain(const Error& error, int status = exit_failed);
 
 // One function a command, each in its own cmd_<name>.cpp; those of two words by topic.
 int cmd_audit(const Arguments& arguments);
+int cmd_audit_consistency(const Arguments& arguments);
 int cmd_audit_export(const Arguments& arguments);
+int cmd_audit_key(const Arguments& arguments);
 int cmd_audit_prove(const Arguments& arguments);
+int cmd_audit_show(const Arguments& arguments);
+int cmd_audit_verify(const Arguments& arguments);
+int cmd_audit_watch(const Arguments& arguments);
 int cmd_grant(const Arguments& arguments);
 int cmd_help(const Arguments& arguments);
 int cmd_list(const Arguments& arguments);

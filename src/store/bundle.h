@@ -4,12 +4,14 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 
 #include "core/result.h"
 #include "store/record.h"
+#include "store/verify.h"
 
 namespace moat::store {
 
@@ -33,5 +35,39 @@ struct BundleSink {
 // lacks what a bundle must have. Holds some records at a time, however many there are.
 Result<Stretch> write_bundle(RecordReader& reader, const std::string& run_id, uint64_t from,
                              std::optional<uint64_t> to, const BundleSink& sink);
+
+struct BundleVerdict {
+  Verdict::Kind kind = Verdict::Kind::tampered;  // of a stretch: valid or tampered
+  std::string problem;                           // as Verdict has it
+  std::optional<uint64_t> problem_seq;
+  std::string run;  // what the header says: to be believed only if not tampered
+  Stretch stretch;
+  TreeHead head;         // of the header's checkpoint
+  uint64_t records = 0;  // that were checked, and the lines beside them
+  uint64_t output = 0;
+  uint64_t exchanges = 0;
+  uint64_t checkpoints = 0;  // in the stretch
+  uint64_t timestamps = 0;   // counted only: their authority is not for moat to trust
+  std::string first_time;    // of the first and the last record
+  std::string last_time;
+  // All of a run, so far as it is signed?
+  [[nodiscard]] bool whole() const { return stretch.from == 0 && stretch.to == head.size; }
+};
+
+// Verifies a bundle as it comes, a line at a time, and holds no more of it than that. The bytes may
+// be anybody's; nothing is trusted but the key.
+class BundleVerifier {
+ public:
+  explicit BundleVerifier(std::string public_key_der);
+  ~BundleVerifier();
+  // The next bytes, cut anywhere. False once the bundle is known to be tampered with.
+  bool feed(std::string_view bytes);
+  // After the last.
+  BundleVerdict finish();
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
 
 }  // namespace moat::store

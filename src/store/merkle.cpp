@@ -10,13 +10,15 @@ Digest node_hash(const Digest& left, const Digest& right) {
   return sha256({"\x01", view(left), view(right)});
 }
 
-void MerkleTree::append(const Digest& leaf, const OnNode& on_node) {
-  uint64_t index = size_++;
-  peaks_.push_back(leaf);
-  if (on_node) on_node(0, index, leaf);
+void MerkleTree::append_subtree(int level, const Digest& root, const OnNode& on_node) {
+  uint64_t index = size_ >> level;
+  size_ += uint64_t{1} << level;
+  peaks_.push_back(root);
+  if (on_node) on_node(level, index, root);
   // An odd index is a right child: it and its left sibling, the peak before it, become one.
-  for (int level = 1; (index & 1) == 1; ++level) {
+  while ((index & 1) == 1) {
     index >>= 1;
+    ++level;
     const Digest right = peaks_.back();
     peaks_.pop_back();
     peaks_.back() = node_hash(peaks_.back(), right);

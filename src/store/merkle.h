@@ -25,7 +25,9 @@ class MerkleTree {
   // Called for each perfect subtree completed by an append, leaf included: its level (0: leaves),
   // its index on that level, its hash. What a store of nodes keeps, for proofs.
   using OnNode = std::function<void(int level, uint64_t index, const Digest& hash)>;
-  void append(const Digest& leaf, const OnNode& on_node = {});
+  void append(const Digest& leaf, const OnNode& on_node = {}) { append_subtree(0, leaf, on_node); }
+  // The root of 2^level leaves at once; as many divide size(). Its own nodes are not told of.
+  void append_subtree(int level, const Digest& root, const OnNode& on_node = {});
   [[nodiscard]] uint64_t size() const { return size_; }
   [[nodiscard]] Digest root() const;  // of the empty tree: SHA-256("")
 

@@ -46,5 +46,11 @@ class Vault {
 // The installation's signing key: $MOAT_HOME/audit/key.pem (0600) and key.pub, made at first use.
 Result<SigningKey> open_signing_key(const std::string& home);
 Result<std::string> read_public_key(const std::string& home);  // PEM
+// That, and those that signed before it was changed.
+Result<std::vector<std::string>> read_public_keys(const std::string& home);
+// A new key from now on; the public half of the old one stays in $MOAT_HOME/audit/old. Runs that
+// live go on with the key that they have. Gives the new one. Errc::busy where another process is
+// about the same.
+Result<SigningKey> rotate_signing_key(const std::string& home);
 
 }  // namespace moat::store

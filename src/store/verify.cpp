@@ -36,6 +36,8 @@ class Verifier {
     if (failed_) tampered(std::nullopt, failed_->message);
     verdict_.head = {tree_.size(), tree_.root()};
     verdict_.records = tree_.size();
+    verdict_.output = attested_output_;
+    verdict_.exchanges = exchanges_;
     if (fits) conclude();
     return std::move(verdict_);
   }
@@ -321,6 +323,7 @@ bool Verifier::check_timestamps() {
         return tampered(std::nullopt, format("a time stamp is kept over %" PRIu64
                                              " records, but no checkpoint over as many",
                                              stamp.size));
+      ++verdict_.timestamps;
     }
     if (batch->back().size == UINT64_MAX) return true;
     from = batch->back().size + 1;

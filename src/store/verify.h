@@ -21,7 +21,10 @@ struct Verdict {
   std::string problem;                  // a sentence, for incomplete and tampered
   std::optional<uint64_t> problem_seq;  // the record that is meant
   uint64_t records = 0;
+  uint64_t output = 0;  // pieces that are attested
+  uint64_t exchanges = 0;
   uint64_t checkpoints = 0;
+  uint64_t timestamps = 0;   // counted only: their authority is not for moat to trust
   TreeHead head;             // recomputed over all records
   uint64_t signed_size = 0;  // of the last checkpoint
 };

@@ -1,13 +1,17 @@
+#include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <set>
 #include <string>
 #include <vector>
 
 #include "core/fd.h"
 #include "fixture.h"
 #include "moat_test.h"
+#include "store/note.h"
 #include "store/vault.h"
 
 namespace {
@@ -122,6 +126,71 @@ void processes_that_start_at_once_share_one_key(KeyTest& t) {
   }
 }
 
+void a_changed_key_leaves_its_public_half(KeyTest& t) {
+  const std::string first = t.der();
+  const std::string second = need(moat::store::rotate_signing_key(t.home)).public_der();
+  const bool changed = second != first && t.der() == second;
+  assert_true(changed);
+  const std::string third = need(moat::store::rotate_signing_key(t.home)).public_der();
+  std::set<std::string> keys;
+  for (const std::string& pem : need(moat::store::read_public_keys(t.home)))
+    keys.insert(need(moat::public_key_der(pem)));
+  const bool all = keys == std::set<std::string>{first, second, third};
+  assert_true(all);
+  const auto present = need(moat::store::read_public_keys(t.home)).front();
+  const bool first_is_present = need(moat::public_key_der(present)) == third;
+  assert_true(first_is_present);
+  assert_int_equal(t.mode(t.pem), 0600);
+  assert_int_equal(t.mode(t.home + "/audit/old"), 0700);
+}
+
+// The private half has been replaced, the public one not yet.
+void an_unfinished_change_is_finished(KeyTest& t) {
+  t.der();
+  const std::string old_public = need(read_public_key(t.home));
+  const std::string second = need(moat::store::rotate_signing_key(t.home)).public_der();
+  need(moat::write_file_atomically(t.pub, old_public, 0644));
+  const bool finished =
+      t.der() == second && need(moat::public_key_der(need(read_public_key(t.home)))) == second;
+  assert_true(finished);
+}
+
+void a_key_that_nobody_put_away_is_not_taken_for_old(KeyTest& t) {
+  t.der();
+  const auto other = need(moat::SigningKey::generate());
+  need(moat::store::rotate_signing_key(t.home));
+  // Under the name of the old key, but another one.
+  const std::string id = moat::store::note_key_id(other.public_der());
+  const std::string strange = need(moat::SigningKey::generate()).public_pem();
+  need(moat::write_file_atomically(t.home + "/audit/old/" + id + ".pub", strange, 0644));
+  need(moat::write_file_atomically(t.pub, other.public_pem(), 0644));
+  const bool tampered = t.problem() == Errc::tampered;
+  assert_true(tampered);
+}
+
+void one_change_at_a_time(KeyTest& t) {
+  const std::string first = t.der();
+  need(moat::store::rotate_signing_key(t.home));
+  const int held = open((t.home + "/audit/old").c_str(), O_RDONLY | O_DIRECTORY);
+  assert_int_equal(flock(held, LOCK_EX | LOCK_NB), 0);
+  const auto second = moat::store::rotate_signing_key(t.home);
+  close(held);
+  const bool busy = !second && second.error().code == Errc::busy;
+  assert_true(busy);
+  const bool again = moat::store::rotate_signing_key(t.home).has_value();
+  assert_true(again);
+}
+
+void a_public_half_that_is_none_is_told(KeyTest& t) {
+  t.der();
+  need(moat::store::rotate_signing_key(t.home));
+  const auto before = need(moat::store::read_public_keys(t.home)).size();
+  assert_int_equal(before, 2);
+  assert_int_equal(mkdir((t.home + "/audit/old/x.pub").c_str(), 0700), 0);
+  const bool told = !moat::store::read_public_keys(t.home).has_value();
+  assert_true(told);
+}
+
 }  // namespace
 
 int main() {
@@ -134,6 +203,11 @@ int main() {
       MOAT_TEST(KeyTest, a_private_half_that_is_no_key_is_told),
       MOAT_TEST(KeyTest, no_public_key_is_not_found),
       MOAT_TEST(KeyTest, processes_that_start_at_once_share_one_key),
+      MOAT_TEST(KeyTest, a_changed_key_leaves_its_public_half),
+      MOAT_TEST(KeyTest, an_unfinished_change_is_finished),
+      MOAT_TEST(KeyTest, a_key_that_nobody_put_away_is_not_taken_for_old),
+      MOAT_TEST(KeyTest, one_change_at_a_time),
+      MOAT_TEST(KeyTest, a_public_half_that_is_none_is_told),
   };
   return cmocka_run_group_tests_name("store/signing_key", tests, nullptr, nullptr);
 }
