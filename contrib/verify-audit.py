@@ -9,7 +9,8 @@ public key, from a place that you trust; nothing else is trusted. With --tsa-ca 
 bundle are checked as well: FILE has the certificates of the authorities that you trust.
 
 Exit status: 0 valid, 1 tampered with (which record, and how, is said) or not readable, 2 called in a
-way that is not understood, 3 incomplete: everything fits, but the run's end is not in it.
+way that is not understood, 3 incomplete: everything fits, but the run's end is not in it, or it was
+found dead (run.lost).
 
 This is written from the page moat-audit(5) alone, and shares nothing with the program that writes
 the record: if the two agree, both did what the page says. The words in capitals name its sections.
@@ -418,6 +419,7 @@ class Bundle:
         whole = self.begin == 0 and self.end == self.head.size
         verdict = INCOMPLETE if whole and self.last_type != "run.ended" else VALID
         return verdict, report("bundle", self.head, first=self.begin, to=self.end, whole=whole,
+                               lost=self.last_type == "run.lost",
                                checkpoints=self.checkpoints, timestamps=self.stamps,
                                timestamps_checked=self.openssl.tsa_ca is not None)
 
@@ -453,8 +455,8 @@ class Bundle:
         check_record(record, self.lines.raw, seq, self.head.run)
         need(self.prev is None or record["prev"] == self.prev.hex(),
              "its prev is not the record before it", seq)
-        need(record["type"] != "run.ended" or seq + 1 == self.head.size,
-             "something follows run.ended", seq)
+        need(record["type"] not in ("run.ended", "run.lost") or seq + 1 == self.head.size,
+             "something follows " + record["type"], seq)
         if record["type"] == "output":
             self.check_output(record["data"], pieces, digest, seq)
         else:
@@ -519,7 +521,7 @@ class Bundle:
 
 def report(what, checkpoint, **more):
     return {"what": what, "run": checkpoint.run, "size": checkpoint.size,
-            "root": base64.b64encode(checkpoint.root).decode(), **more}
+            "root": checkpoint.root.hex(), **more}
 
 
 def read_text(file, name):
@@ -573,7 +575,8 @@ def words(verdict, found):
     elif verdict == VALID:
         lines += ["VALID: these are all %(size)d records of run %(run)s, its end included"]
     else:
-        lines += ["INCOMPLETE: these are the first %(size)d records of run %(run)s; its end is missing"]
+        lines += ["INCOMPLETE: these are the first %(size)d records of run %(run)s; " +
+                  ("it was found dead" if found["lost"] else "its end is missing")]
     lines += ["root %(root)s"]
     if found.get("timestamps"):
         lines += ["%(timestamps)d time stamps, " + ("all by the authority given" if

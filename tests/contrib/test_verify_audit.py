@@ -232,12 +232,15 @@ class Bundles(Case):
         found = self.assert_verdict(VALID, bundle_of(self.lines))
         self.assertEqual((found["first"], found["to"], found["size"]), (0, 8, 8))
         self.assertEqual(found["checkpoints"], 4)
-        self.assertEqual(found["root"], base64_of(audit_maker.root(self.run.leaves)))
+        self.assertEqual(found["root"], audit_maker.root(self.run.leaves).hex())
 
     def test_a_run_that_goes_on_is_incomplete(self):
         for size in range(1, 8):
             self.assert_verdict(INCOMPLETE, self.run.bundle(0, size, size))
-        self.assert_verdict(INCOMPLETE, small_run(self.key, ended=False).bundle())
+        lost = small_run(self.key, ended=False)
+        self.assert_verdict(INCOMPLETE, lost.bundle())
+        lost.add("run.lost", {"found_by": {"pid": 7, "uid": 0}})
+        self.assertTrue(self.assert_verdict(INCOMPLETE, lost.bundle())["lost"])
 
     def test_every_stretch_is_valid(self):
         for size in range(1, 9):
@@ -465,6 +468,7 @@ class Bundles(Case):
         self.assert_verdict(INCOMPLETE, made(lambda run: run.output((1, b""), extra=1)))
         for problem, build in (
                 ("something follows", lambda run: (run.add("run.ended"), run.add("x"))),
+                ("something follows", lambda run: (run.add("run.lost"), run.add("run.ended"))),
                 ("run.created", lambda run: run.add("run.created")),
                 ("seq", lambda run: run.add("x", seq=7)),
                 ("another run", lambda run: run.add("x", run="b")),
