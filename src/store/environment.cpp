@@ -2,15 +2,19 @@
 
 #include <fcntl.h>
 #include <lmdb.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstring>
+#include <iterator>
 #include <utility>
 #include <vector>
 
@@ -39,6 +43,8 @@ constexpr int64_t between_reopens_ns = 1'000'000'000;
 constexpr size_t give_back_after = size_t{16} * 1024 * 1024;
 // What a commit changes besides what it adds: pages that are copied, LMDB's own list of free ones.
 constexpr size_t length_ahead = size_t{4} * 1024 * 1024;
+// None that moat writes is longer. A damaged page may say that one is, up to 4 GiB.
+constexpr size_t longest_value = size_t{2} * 1024 * 1024;
 constexpr unsigned max_readers = 126;  // 64 bytes each: the lock file stays at two pages
 constexpr unsigned commits_between_reader_checks = 64;
 
@@ -116,6 +122,57 @@ bool is_open_for_writing(const std::string& path) {
          std::find(open_for_writing.begin(), open_for_writing.end(), *id) != open_for_writing.end();
 }
 
+// LMDB believes the pages of a file. One that was tampered with can lead it, or whoever looks at a
+// value, to where nothing is mapped; and from there is no way back but out of the process, as
+// nothing in between would be cleaned up. So it ends as if the file could not be opened: saying
+// which, and with the exit status of a record that was tampered with.
+const char* volatile being_read = nullptr;
+
+[[noreturn]] void leave_damaged() {
+  char start[] = "moat: cannot read ";
+  char end[] =
+      ": it is damaged, or not a record of moat (a page leads nowhere); "
+      "move its directory away to do without it\n";
+  char* const path = const_cast<char*>(being_read);
+  const iovec words[] = {{start, sizeof start - 1}, {path, strlen(path)}, {end, sizeof end - 1}};
+  [[maybe_unused]] const ssize_t said = writev(STDERR_FILENO, words, std::size(words));
+  _exit(1);
+}
+
+struct sigaction before_segv;
+struct sigaction before_bus;
+
+extern "C" void on_bad_address(int number) {
+  if (being_read != nullptr) leave_damaged();
+  // It is no file's fault: the same instruction is tried again, and meets who was there before.
+  sigaction(number, number == SIGSEGV ? &before_segv : &before_bus, nullptr);
+}
+
+void on_assertion(MDB_env* /*env*/, const char* /*message*/) {
+  if (being_read != nullptr) leave_damaged();
+}
+
+// While it lives a file is looked at that was there before us, and may have been changed by others.
+class Distrust {
+ public:
+  explicit Distrust(const std::string& path, bool really = true) : before_(being_read) {
+    static const bool watched = watch();
+    if (watched && really) being_read = path.c_str();
+  }
+  ~Distrust() { being_read = before_; }
+  Distrust(const Distrust&) = delete;
+  Distrust& operator=(const Distrust&) = delete;
+
+ private:
+  static bool watch() {
+    struct sigaction action {};
+    action.sa_handler = on_bad_address;
+    return sigaction(SIGSEGV, &action, &before_segv) == 0 &&
+           sigaction(SIGBUS, &action, &before_bus) == 0;
+  }
+  const char* before_;
+};
+
 std::string lock_of(const std::string& path) {
   return path + "-lock";
 }
@@ -153,13 +210,17 @@ struct Snapshot::Reach {
     if (value.data() + value.size() > end) end = value.data() + value.size();
     bytes += value.size();
   }
-  // Of a file's mapping that nobody writes by, this loses nothing. From the first to the last that
+  // Of a file's mapping that nobody writes by, this loses nothing; but of other memory all. So the
+  // end is kept: there a damaged page may have put a value beyond the mapping, although no further
+  // than its length and the few 16-bit numbers in a page can say. From the first to the last that
   // was ever read: in between lie the inner pages of the trees, which are read as well.
   void give_back() {
+    constexpr ptrdiff_t unsure = longest_value + size_t{1024} * 1024;
     const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
     const char* const from = begin - reinterpret_cast<uintptr_t>(begin) % page;
-    madvise(const_cast<char*>(from), static_cast<size_t>(end - from), MADV_DONTNEED);
     bytes = 0;
+    if (end - from <= unsure) return;
+    madvise(const_cast<char*>(from), static_cast<size_t>(end - from - unsure), MADV_DONTNEED);
   }
 };
 
@@ -167,6 +228,7 @@ struct Environment::Impl {
   std::string path;
   unsigned flags = 0;
   size_t map = 0;  // 0: as the file says
+  bool was_there = false;
   Env env;
   std::array<MDB_dbi, table_names.size()> tables{};
   unsigned commits = 0;
@@ -183,6 +245,7 @@ struct Environment::Impl {
     MDB_env* made = nullptr;
     if (const int rc = mdb_env_create(&made); rc != 0) return lmdb_error(rc, "open", path);
     Env next(made);
+    mdb_env_set_assert(made, on_assertion);
     mdb_env_set_maxdbs(made, table_names.size());
     mdb_env_set_maxreaders(made, max_readers);
     if (map != 0) mdb_env_set_mapsize(made, map);
@@ -381,6 +444,8 @@ Result<std::unique_ptr<Environment>> Environment::open(const std::string& path) 
   if (is_open_for_writing(path))
     return error(Errc::busy, "%s is open for writing already", path.c_str());
   impl->map = first_map;
+  impl->was_there = info.st_size != 0;
+  const Distrust distrust(impl->path, impl->was_there);
   while (impl->map < static_cast<size_t>(info.st_size) * 2 && impl->map < largest_map)
     impl->map *= 2;
   if (auto opened = impl->open(); !opened) return opened.error();
@@ -392,6 +457,8 @@ Result<std::unique_ptr<Environment>> Environment::open_to_read(const std::string
   auto impl = std::make_unique<Impl>();
   impl->path = path;
   impl->flags = MDB_RDONLY;
+  impl->was_there = true;
+  const Distrust distrust(impl->path);
   struct stat info {};
   if (stat(path.c_str(), &info) != 0) return errno_error("cannot open %s", path.c_str());
   // LMDB takes an empty file for one that is not there yet.
@@ -405,6 +472,7 @@ Result<std::unique_ptr<Environment>> Environment::open_to_read(const std::string
 
 Result<void> Environment::write(const Batch& batch) {
   Impl& self = *impl_;
+  const Distrust distrust(self.path, self.was_there);
   bool opened_again = false;
   for (;;) {
     if (!self.env) {
@@ -439,6 +507,7 @@ bool Environment::held_back() const {
 }
 
 Result<void> Environment::read(const std::function<Result<void>(const Snapshot&)>& fn) {
+  const Distrust distrust(impl_->path, impl_->was_there);
   MDB_txn* begun = nullptr;
   if (const int rc = impl_->begin(begun); rc != 0) return lmdb_error(rc, "read", impl_->path);
   const Txn txn(begun);
@@ -452,7 +521,8 @@ Result<std::optional<std::string_view>> Snapshot::get(Table table, std::string_v
   MDB_val value{};
   const int rc = mdb_get(txn_, tables_[static_cast<size_t>(table)], &k, &value);
   if (rc == MDB_NOTFOUND) return std::optional<std::string_view>();
-  if (rc != 0) return lmdb_error(rc, "read", path_);
+  if (rc != 0 || value.mv_size > longest_value)
+    return lmdb_error(rc != 0 ? rc : MDB_CORRUPTED, "read", path_);
   return std::optional<std::string_view>(to_view(value));
 }
 
@@ -465,6 +535,7 @@ Result<void> Snapshot::scan(Table table, std::string_view from, const Visit& fn)
   MDB_val value{};
   rc = mdb_cursor_get(opened, &key, &value, from.empty() ? MDB_FIRST : MDB_SET_RANGE);
   while (rc == 0) {
+    if (value.mv_size > longest_value) return lmdb_error(MDB_CORRUPTED, "read", path_);
     reach_.add(to_view(value));
     if (!fn(to_view(key), to_view(value))) break;
     rc = mdb_cursor_get(opened, &key, &value, MDB_NEXT);
@@ -482,7 +553,8 @@ Result<std::optional<Snapshot::Entry>> Snapshot::last(Table table) const {
   MDB_val value{};
   rc = mdb_cursor_get(opened, &key, &value, MDB_LAST);
   if (rc == MDB_NOTFOUND) return std::optional<Entry>();
-  if (rc != 0) return lmdb_error(rc, "read", path_);
+  if (rc != 0 || value.mv_size > longest_value)
+    return lmdb_error(rc != 0 ? rc : MDB_CORRUPTED, "read", path_);
   return std::optional<Entry>({to_view(key), to_view(value)});
 }
 
