@@ -35,6 +35,7 @@ MAX_LINE = 2 << 20
 MAX_RECORD = 1 << 20
 MAX_PIECE = 16384
 MAX_PROOF = 4 << 20  # a record in base64, 63 hashes and 16 signatures are less
+MAX_NOTE = 16 << 10
 MAX_SIGNATURES = 16
 MAX_HASHES = 63
 
@@ -282,7 +283,7 @@ class Checkpoint:
         text, gap, signatures = note.partition("\n\n")
         lines = text.split("\n")
         need(gap and len(lines) == 3 and signatures.endswith("\n"), problem, seq)
-        need(not re.search("[\0-\x09\x0b-\x1f]", note), problem, seq)
+        need(len(note.encode("utf-8")) <= MAX_NOTE, what + " is too long", seq)
         origin, size, root = lines
         need(origin.startswith("moat.run/"), what + " is not of a run", seq)
         self.note = note
@@ -299,7 +300,7 @@ class Checkpoint:
         ours = 0
         for line in lines:
             problem = what + " has a signature that is not well-formed"
-            match = re.fullmatch("\u2014 ([^\\s+]+) ([^ ]+)", line)
+            match = re.fullmatch("\u2014 ([^\0- \x7f+]+) ([^ ]+)", line)
             need(match, problem, seq)
             signature = from_base64(match.group(2), problem, seq)
             need(len(signature) > 4, problem, seq)
@@ -509,6 +510,7 @@ class Bundle:
         line = self.lines.value
         need(line["size"] == checkpoint.size, "the time stamp is of another size", seq)
         stamp = from_base64(line["timestamp"], "the time stamp is not in base64", seq)
+        need(stamp, "the time stamp is empty", seq)
         need(self.openssl.tsa_ca is None or
              self.openssl.stamped(checkpoint.note.encode("utf-8"), stamp),
              "the time stamp is not one of the checkpoint by this authority", seq)

@@ -1,5 +1,6 @@
 #include "core/crypto.h"
 
+#include <mbedtls/asn1.h>
 #include <mbedtls/ecp.h>
 #include <mbedtls/error.h>
 #include <mbedtls/pk.h>
@@ -274,9 +275,38 @@ Result<std::string> SigningKey::sign(std::string_view message) const {
   return std::string(reinterpret_cast<const char*>(signature), size);
 }
 
+namespace {
+
+// Takes a positive number, in the fewest bytes that hold it, off the front of `der`.
+bool take_integer(std::string_view& der) {
+  if (der.size() < 3 || der[0] != MBEDTLS_ASN1_INTEGER) return false;
+  const auto size = static_cast<unsigned char>(der[1]);
+  const auto first = static_cast<unsigned char>(der[2]);
+  if (size == 0 || der.size() < size_t{2} + size || (first & 0x80) != 0) return false;
+  if (size > 1 && first == 0 && (static_cast<unsigned char>(der[3]) & 0x80) == 0) return false;
+  der.remove_prefix(size_t{2} + size);
+  return true;
+}
+
+// mbedTLS also takes longer ways to write the same numbers; in DER there is one.
+bool is_signature(std::string_view der) {
+  constexpr size_t longest = 72;  // two numbers of 33 bytes
+  constexpr char sequence = MBEDTLS_ASN1_CONSTRUCTED | MBEDTLS_ASN1_SEQUENCE;
+  if (der.size() < 2 || der.size() > longest || der[0] != sequence ||
+      static_cast<size_t>(der[1]) != der.size() - 2)
+    return false;
+  der.remove_prefix(2);
+  const bool r = take_integer(der);
+  const bool s = take_integer(der);
+  return r && s && der.empty();
+}
+
+}  // namespace
+
 bool verify_signature(std::string_view public_key, std::string_view message,
                       std::string_view signature_der) {
   need_psa();
+  if (!is_signature(signature_der)) return false;
   Pk pk;
   if (parse_public(&pk, public_key) != 0 || !public_der_of(&pk)) return false;
   const Digest digest = sha256(message);

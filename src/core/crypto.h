@@ -59,7 +59,8 @@ class SigningKey {
   std::unique_ptr<Impl> impl_;
 };
 
-// `public_key` is SubjectPublicKeyInfo, PEM or DER. False for any failure.
+// `public_key` is SubjectPublicKeyInfo, PEM or DER. False for any failure, and for a signature that
+// is not in DER, though its numbers may be right.
 bool verify_signature(std::string_view public_key, std::string_view message,
                       std::string_view signature_der);
 // SubjectPublicKeyInfo in DER, from PEM.

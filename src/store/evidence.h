@@ -1,6 +1,7 @@
 // What audit records say of output and exchanges, so that neither can be changed unseen.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -15,6 +16,14 @@ inline std::string output_value(int64_t time_ns, int stream, std::string_view by
   std::string value = key_of(static_cast<uint64_t>(time_ns));
   value += static_cast<char>(stream);
   return value.append(bytes);
+}
+
+// Is it of standard output or standard error, and no longer than a piece is?
+constexpr size_t max_piece = 16384;
+inline bool is_output_value(std::string_view value) {
+  constexpr size_t head = 9;  // time and stream
+  return value.size() >= head && value.size() <= head + max_piece &&
+         (value[head - 1] == 1 || value[head - 1] == 2);
 }
 
 // The digest of a stretch of output, piece by piece: it begins as 32 zero bytes, and each piece

@@ -40,6 +40,15 @@ bool is_name(std::string_view text) {
   return true;
 }
 
+// Of whoever: in any language.
+bool is_key_name(std::string_view text) {
+  if (text.empty()) return false;
+  for (const char c : text) {
+    if (static_cast<unsigned char>(c) <= ' ' || c == 0x7f || c == '+') return false;
+  }
+  return true;
+}
+
 struct Signature {
   std::string_view name;
   std::string bytes;  // key id, then the signature itself
@@ -49,7 +58,8 @@ Result<Signature> parse_signature(std::string_view line) {
   if (line.substr(0, dash.size()) != dash) return malformed("a signature line is expected");
   line.remove_prefix(dash.size());
   const size_t space = line.find(' ');
-  if (space == 0 || space == std::string_view::npos) return malformed("a key name is missing");
+  if (space == std::string_view::npos || !is_key_name(line.substr(0, space)))
+    return malformed("a key has no name, or one that none may have");
   auto bytes = from_base64(line.substr(space + 1));
   if (!bytes || bytes->size() <= id_size) return malformed("a signature is not base64");
   return Signature{line.substr(0, space), std::move(*bytes)};
@@ -76,6 +86,7 @@ Result<Checkpoint> parse_text(std::string_view text) {
 // What is signed: up to the empty line, its last newline included.
 Result<std::string_view> text_of(std::string_view note) {
   if (note.size() > max_note) return malformed("it is too long");
+  if (!is_utf8(note)) return malformed("it is not UTF-8");
   const size_t blank = note.find("\n\n");
   if (blank == std::string_view::npos) return malformed("no empty line ends its text");
   return note.substr(0, blank + 1);

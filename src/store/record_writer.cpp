@@ -18,7 +18,6 @@
 namespace moat::store {
 namespace {
 
-constexpr size_t max_piece = 16 * 1024;
 constexpr size_t max_json = 1024 * 1024;
 constexpr size_t commit_from = 4 * 1024 * 1024;  // pending bytes
 constexpr size_t max_pending = 2 * commit_from;

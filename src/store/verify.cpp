@@ -178,12 +178,14 @@ bool Verifier::check_output() {
   if (!attested_) return true;
   const Attested said = *std::exchange(attested_, std::nullopt);
   OutputDigest digest;
+  bool well_formed = true;
   uint64_t next = said.from;
   while (next <= said.to) {
     const uint64_t first = next;
     auto read = reader_.visit(Table::output, next, [&](uint64_t number, std::string_view piece) {
       if (number != next) return false;
       digest.add(piece);
+      well_formed = well_formed && is_output_value(piece);
       return ++next <= said.to && next < first + output_batch;
     });
     if (!got(read)) return false;
@@ -194,6 +196,7 @@ bool Verifier::check_output() {
     return wrong(said.seq,
                  format("does not fit the output that is kept, pieces %" PRIu64 " to %" PRIu64,
                         said.from, said.to));
+  if (!well_formed) return wrong(said.seq, "attests what is no piece of output");
   attested_output_ = said.to + 1;
   return true;
 }

@@ -286,6 +286,9 @@ class Bundles(Case):
                         note.replace(" moat ", " mo+at "), note + "\u2014 a \n", note + "\u2014 a b\n",
                         note + "\u2014 a AAAA\n", note + "\u2014 a\x01 AAAAAAAA\n", note + "junk\n",
                         note + "\u2014 a AAAAAAB=\n", note + "\u2014 a AAAAAAA\n", "", "\n\n", text,
+                        note + "\u2014 a\x7f AAAAAAAA\n", note + "\u2014 a\x00 AAAAAAAA\n",
+                        note + "\0", note.replace("\n8\n", "\n8\0\n"), note.replace("moat.run", "\0"),
+                        note + "\u2014 a " + "A" * 20000 + "\n",
                         "x" + note, note.replace("moat.run/", "moat.run"), note[:10])):
             self.lines[0] = canonical(self.run.header(0, 8, 8, changed))
             with self.subTest(n):
@@ -416,7 +419,9 @@ class Bundles(Case):
     def test_a_header_that_says_something_else_is_found(self):
         header = json.loads(self.lines[0])
         changes = [{"from": 1}, {"to": 7}, {"to": 9}, {"size": 9}, {"size": 7}, {"bundle": 1},
-                   {"bundle": 3}, {"run": "b"}, {"left": [base64_of(bytes(32))]}, {"to": 0},
+                   {"bundle": 3}, {"run": "b"}, {"run": ""}, {"run": header["run"] + "\0"},
+                   {"run": header["run"] + "\0x"}, {"checkpoint": header["checkpoint"] + "\0x"},
+                   {"checkpoint": header["checkpoint"] + "\0"}, {"left": [base64_of(bytes(32))]}, {"to": 0},
                    {"right": [base64_of(bytes(32))]}, {"more": 1}, {"from": True}, {"from": "0"},
                    {"from": -1}, {"from": 0.5}, {"left": {}}, {"right": None}, {"left": [1]},
                    {"to": 2**53}, {"size": 1e300}, {"bundle": "2"}, {"checkpoint": None},
@@ -670,6 +675,9 @@ class Proofs(Case):
     def test_a_proof_is_read_no_further_than_it_can_be_long(self):
         self.assert_tampered(b"old " + b"1" * (5 << 20), "too long", old=self.run.note(3).encode())
         self.assert_tampered(b"c2sp.org/tlog-proof@v1\n" + b"\xff" * 100, "not UTF-8")
+        name = "\u2014 witness AAAAAAAA\n".encode()
+        self.assert_verdict(VALID, self.run.inclusion(1) + name)
+        self.assert_tampered(self.run.inclusion(1) + name.replace(b"wit", b"w\xfft"), "not UTF-8")
         self.assert_tampered(b"c2sp.org/tlog-proof@v1\nextra \nindex 0\n\n")
         self.assert_tampered(b"c2sp.org/tlog-proof@v1\n\n")
         self.assert_tampered(b"", "neither")

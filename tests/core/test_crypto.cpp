@@ -173,6 +173,38 @@ void what_a_key_signs_its_public_half_verifies(CryptoTest& t) {
   assert_false(verify_signature(t.again->public_pem(), "message", *t.signature));
 }
 
+void a_signature_has_one_form(CryptoTest& t) {
+  t.signer = SigningKey::from_pem(Secret(std::string_view(openssl_pkcs8)));
+  t.signature = from_base64(openssl_signature);
+  const std::string& der = *t.signature;
+  const size_t r_size = static_cast<unsigned char>(der[3]);
+  const std::string r = der.substr(4, r_size);
+  const std::string s = der.substr(6 + r_size);
+  const auto with = [](const std::string& first, const std::string& second) {
+    const auto number = [](const std::string& bytes) {
+      return std::string{'\x02', static_cast<char>(bytes.size())} + bytes;
+    };
+    const std::string body = number(first) + number(second);
+    return std::string{'\x30', static_cast<char>(body.size())} + body;
+  };
+  const bool same = with(r, s) == der && verify_signature(openssl_public, "moat\n", with(r, s));
+  assert_true(same);
+  const std::string zero(1, '\0');
+  const std::string others[] = {with(zero + r, s),
+                                with(r, zero + s),
+                                with(zero + zero + r, s),
+                                der.substr(0, 1) + '\x81' + der.substr(1),
+                                der + zero,
+                                '\x30' + std::string(1, '\x80') + der.substr(2) + zero + zero,
+                                with("", s),
+                                with(r, ""),
+                                der.substr(0, der.size() - 1)};
+  for (const std::string& other : others) {
+    const bool taken = verify_signature(openssl_public, "moat\n", other);
+    assert_false(taken);
+  }
+}
+
 void a_key_goes_to_pem_and_back(CryptoTest& t) {
   t.signer = SigningKey::generate();
   t.again = SigningKey::from_pem(t.signer->private_pem());
@@ -219,6 +251,7 @@ int main() {
       MOAT_TEST(CryptoTest, what_a_key_signs_its_public_half_verifies),
       MOAT_TEST(CryptoTest, a_key_goes_to_pem_and_back),
       MOAT_TEST(CryptoTest, keys_and_signatures_of_openssl_are_understood),
+      MOAT_TEST(CryptoTest, a_signature_has_one_form),
       MOAT_TEST(CryptoTest, keys_of_another_kind_are_refused),
   };
   return cmocka_run_group_tests_name("core/crypto", tests, nullptr, nullptr);

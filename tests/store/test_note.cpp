@@ -108,6 +108,21 @@ void witnesses_may_sign_too(NoteTest& t) {
   assert_false(alone);
 }
 
+void a_witness_has_a_name_that_a_key_may_have(NoteTest& t) {
+  const auto with = [&t](std::string_view name) {
+    return t.note + "\xe2\x80\x94 " + std::string(name) + " " + moat::base64("1234signature") +
+           "\n";
+  };
+  for (const char* name : {"w", "\xc3\xa9t\xc3\xa9", "a/b.c-d_e@1"}) {
+    const bool taken = t.problem(with(name)).empty();
+    assert_true(taken);
+  }
+  for (const char* name : {"", "a+b", "a\x01", "a\tb", "a\x7f", "\xff", "a\r"}) {
+    const bool taken = t.problem(with(name)).empty();
+    assert_false(taken);
+  }
+}
+
 void only_the_exact_form_is_taken_even_when_signed(NoteTest& t) {
   const std::string& r = t.root;
   const std::string good = t.problem(t.sign("moat.run/x\n42\n" + r + "\n"));
@@ -170,6 +185,7 @@ int main() {
       MOAT_TEST(NoteTest, witnesses_may_sign_too),
       MOAT_TEST(NoteTest, only_the_exact_form_is_taken_even_when_signed),
       MOAT_TEST(NoteTest, a_flood_of_signatures_is_refused),
+      MOAT_TEST(NoteTest, a_witness_has_a_name_that_a_key_may_have),
       MOAT_TEST(NoteTest, an_origin_with_a_newline_is_not_signed),
       MOAT_TEST(NoteTest, the_key_id_is_as_documented),
   };

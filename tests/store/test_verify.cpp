@@ -746,6 +746,15 @@ void changed_output_is_found(VerifyTest& t) {
   }
 }
 
+void output_of_no_stream_is_found_even_when_it_was_signed(VerifyTest& t) {
+  t.begin();
+  t.line("neither output nor error\n", 3);
+  t.end();
+  t.writer.reset();
+  const bool found = t.tampered("record 1 attests what is no piece of output");
+  assert_true(found);
+}
+
 void a_newline_moved_from_one_piece_to_the_next_is_found(VerifyTest& t) {
   t.whole_run();
   t.forge([](Forger& f) {
@@ -934,6 +943,7 @@ int main() {
       MOAT_TEST(VerifyTest, a_cut_end_is_found),
       MOAT_TEST(VerifyTest, an_older_copy_of_the_record_is_found),
       MOAT_TEST(VerifyTest, changed_output_is_found),
+      MOAT_TEST(VerifyTest, output_of_no_stream_is_found_even_when_it_was_signed),
       MOAT_TEST(VerifyTest, a_newline_moved_from_one_piece_to_the_next_is_found),
       MOAT_TEST(VerifyTest, missing_and_additional_output_is_found),
       MOAT_TEST(VerifyTest, changed_missing_and_additional_exchanges_are_found),
