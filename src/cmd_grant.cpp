@@ -77,9 +77,10 @@ Result<Plan> make_plan(const Arguments& arguments, const Home& home) {
   plan.provider = find_provider(name);
   if (plan.provider == nullptr) return Error{Errc::invalid, unknown_provider(name)};
   const Provider& provider = *plan.provider;
-  const auto settings = provider_settings(home, name);
-  if (!settings) return settings.error();
-  const std::string usual = settings->host.empty() ? provider.host : settings->host;
+  const auto config = user_config(home.root);
+  if (!config) return config.error();
+  const ProviderSettings settings = config->provider(provider.name);
+  const std::string usual = settings.host.empty() ? provider.host : settings.host;
   auto host = parse_server_host(arguments.value("host").value_or(usual),
                                 arguments.has("host") ? "--host" : "config.yaml: host");
   if (!host) return host.error();
@@ -100,7 +101,7 @@ Result<Plan> make_plan(const Arguments& arguments, const Home& home) {
   plan.device.title = provider.title;
   plan.device.device_url = std::move(*device_url);
   plan.device.token_url = std::move(*token_url);
-  plan.device.client_id = find_client_id(arguments, provider, *settings);
+  plan.device.client_id = find_client_id(arguments, provider, settings);
   plan.device.scopes = provider.scopes;
   // An endpoint of the person's own may send them wherever it says.
   if (!arguments.has("device-url"))

@@ -133,7 +133,9 @@ int serve(const Home& home, ProxyPlan plan, std::string& client) {
     err.line("listening on " + printable(listening.name()) + ", CA in " + ca_out);
   }
   loop.run();
-  return (*run)->failure() ? complain(*(*run)->failure()) : exit_ok;
+  const int status = (*run)->failure() ? complain(*(*run)->failure()) : exit_ok;
+  (*run)->tell_root();
+  return status;
 }
 
 }  // namespace

@@ -118,6 +118,7 @@ int supervise(const Home& home, const Config& config, Detached& detached) {
   const RunSignals signals(loop, **run);
   loop.run();
   if ((*run)->failure()) complain(*(*run)->failure());
+  (*run)->tell_root();
   return (*run)->exit_status();
 }
 

@@ -245,9 +245,9 @@ Result<void> choose_proxy(const Arguments& arguments, ConfigDraft& draft, bool b
   if (!voice) {
     const auto home = home_path();
     if (!home) return home.error();
-    auto set = user_proxy(*home);
+    auto set = user_config(*home);
     if (!set) return set.error();
-    voice = std::move(*set);
+    voice = std::move(set->upstream_proxy);
   }
   if (!voice && by_environment) {
     auto set = proxy_of_environment(read);

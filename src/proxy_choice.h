@@ -26,4 +26,7 @@ Result<std::optional<ProxyVoice>> proxy_of_environment(const ReadVariable& read)
 // no_proxy, or NO_PROXY.
 std::string no_proxy_of_environment(const ReadVariable& read);
 
+// The other way round, for moat's own requests: variables that say what was chosen.
+ReadVariable environment_of_proxy(const ProxyVoice& proxy, const std::string& no_proxy);
+
 }  // namespace moat

@@ -68,6 +68,7 @@ Result<void> ProxyRun::begin(const Home& home) {
     return written.error().in("--ca-out");
   // On disk before anything is served: whoever finds this directory knows what it was.
   if (auto kept = recorder.commit(); !kept) return kept;
+  record_->anchor(plan_.config);
   for (auto& listening : plan_.listeners) {
     if (auto begun = listening.begin(); !begun) return begun;
     proxy::Listener listener;
@@ -145,12 +146,16 @@ void ProxyRun::stop(const std::string& asked_by) {
   data.set("status", facts_.exit_status);
   if (failure_) data.set("reason", failure_->message);
   recorder.audit("run.ended", data);
-  if (auto head = recorder.finish(); !head && !failure_) failure_ = head.error();
-  // Its end is what tells 'moat stop' that we have heard.
-  loop_.defer([this] {
+  // The control socket's end is what tells 'moat stop' that we have heard.
+  const auto settled = [this] {
     control_.reset();
     loop_.stop();
-  });
+  };
+  if (auto finished = record_->finish(settled); !finished && !failure_) failure_ = finished.error();
+}
+
+void ProxyRun::tell_root() const {
+  if (record_->last_head()) moat::tell_root(facts_.id, *record_->last_head());
 }
 
 }  // namespace moat

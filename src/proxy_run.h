@@ -46,6 +46,8 @@ class ProxyRun : private proxy::Observer {
   [[nodiscard]] const std::vector<Listening>& listeners() const { return plan_.listeners; }
   // Why it had to end, where nobody asked it to.
   [[nodiscard]] const std::optional<Error>& failure() const { return failure_; }
+  // As Run::tell_root().
+  void tell_root() const;
 
  private:
   ProxyRun(Loop& loop, ProxyPlan plan);

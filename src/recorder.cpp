@@ -226,6 +226,11 @@ void Recorder::dns(const proxy::DnsQuestion& question) {
   audit("dns", data);
 }
 
+void Recorder::anchor_failed(const std::string& anchor, const std::string& reason) {
+  audit("anchor.failed",
+        Json::object().set("anchor", clean(anchor)).set("reason", clean(reason)).clone());
+}
+
 void Recorder::span(const std::string& name, int64_t start_ns, int64_t end_ns) {
   if (broken_) return;
   Json json = Json::object();

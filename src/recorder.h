@@ -49,6 +49,7 @@ class Recorder {
   // served, or before anything else is.
   void exchange(proxy::Exchange exchange);
   void dns(const proxy::DnsQuestion& question);
+  void anchor_failed(const std::string& anchor, const std::string& reason);
   // A stretch of the run's life, monotonic nanoseconds since the run was created.
   void span(const std::string& name, int64_t start_ns, int64_t end_ns);
 

@@ -1,5 +1,6 @@
 #include "run.h"
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -37,6 +38,13 @@ std::string host_name(const std::string& name) {
     if (fits && host.size() < 63) host += c;
   }
   return host.empty() || host.front() == '-' ? "moat" : host;
+}
+
+bool same_file(int a, int b) {
+  struct stat of_a {};
+  struct stat of_b {};
+  return fstat(a, &of_a) == 0 && fstat(b, &of_b) == 0 && of_a.st_dev == of_b.st_dev &&
+         of_a.st_ino == of_b.st_ino;
 }
 
 // What is passed through shows certificates of its own, which Java then has to know as well: the
@@ -206,6 +214,7 @@ void Run::on_engine_ready(const Result<void>& ready) {
   if (!config_.detach) {
     out_.emplace(loop_, STDOUT_FILENO, static_cast<Outlet::Handler&>(*this));
     err_.emplace(loop_, STDERR_FILENO, static_cast<Outlet::Handler&>(*this));
+    one_file_ = same_file(STDOUT_FILENO, STDERR_FILENO);
   }
   sandbox_ = engine_->create(sandbox_spec(), *this);
   sandbox_->on_stdin_drained = [this] {
@@ -223,6 +232,7 @@ void Run::on_sealed(std::vector<runtime::SandboxListener> listeners,
   recorder().audit("seal.proved", data);
   // The proof is on disk before anything of the agent's runs.
   if (auto kept = recorder().commit(); !kept) return on_failed(kept.error(), 125);
+  record_->anchor(config_);
   for (auto& listener : listeners) proxy_->listen(to_proxy(std::move(listener)));
   sandbox_->go();
 }
@@ -243,6 +253,8 @@ void Run::on_output(runtime::OutputStream stream, std::string_view bytes) {
   auto& outlet = stream == runtime::OutputStream::out ? out_ : err_;
   if (!outlet) return;
   outlet->write(bytes);
+  if (!bytes.empty() && (one_file_ || stream == runtime::OutputStream::err))
+    mid_line_ = bytes.back() != '\n';
   if (outlet->full()) sandbox_->pause_output();
 }
 
@@ -361,8 +373,12 @@ void Run::end_command(int exit_status, Json how) {
 void Run::close_record() {
   proxy_.reset();  // tells of the exchanges that it cuts
   recorder().audit("run.ended", ending_);
-  if (auto head = recorder().finish(); !head && !failure_) {
-    failure_ = head.error();
+  const auto settled = [this] {
+    settled_ = true;
+    finish_when_flushed();
+  };
+  if (auto finished = record_->finish(settled); !finished && !failure_) {
+    failure_ = finished.error();
     exit_status_ = 125;
   }
   remove_sandbox();
@@ -389,12 +405,16 @@ void Run::remove_sandbox() {
 }
 
 void Run::finish_when_flushed() {
-  if (!removed_) return;
+  if (!removed_ || !settled_) return;
   if ((out_ && !out_->empty()) || (err_ && !err_->empty())) return;
   control_.reset();
   // A sandbox that was never sealed has no story; the error has been told on the terminal.
   if (!sealed_) forget();
   loop_.stop();
+}
+
+void Run::tell_root() const {
+  if (record_->last_head() && sealed_) moat::tell_root(facts_.id, *record_->last_head(), mid_line_);
 }
 
 void Run::forget() {

@@ -47,6 +47,8 @@ class Run : private runtime::SandboxObserver,
   [[nodiscard]] int exit_status() const { return exit_status_; }
   // Why moat itself failed, to be told to the user; the run's exit status is then moat's own.
   [[nodiscard]] const std::optional<Error>& failure() const { return failure_; }
+  // At the end: says on stderr what the record's root is, where there is a record and no terminal.
+  void tell_root() const;
 
  private:
   Run(Loop& loop, Config config, std::function<void()> on_started);
@@ -105,6 +107,9 @@ class Run : private runtime::SandboxObserver,
   bool killed_ = false;
   bool ended_ = false;
   bool removed_ = false;
+  bool settled_ = false;   // the record is complete, and handed on
+  bool one_file_ = false;  // stdout and stderr are the same
+  bool mid_line_ = false;  // what the command has written to stderr does not end with a newline
   Json ending_;
   int exit_status_ = 125;  // moat's own, until there is a better one
   std::optional<Error> failure_;

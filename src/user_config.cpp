@@ -1,6 +1,10 @@
 #include "user_config.h"
 
-#include <vector>
+#include <syslog.h>
+
+#include <algorithm>
+#include <string_view>
+#include <utility>
 
 #include "core/fd.h"
 #include "core/text.h"
@@ -9,95 +13,238 @@
 
 namespace moat {
 
+// Fills a UserConfig by the table of keys.
+class UserConfigReader {
+ public:
+  explicit UserConfigReader(const std::string& name) : name_(name) {}
+
+  UserConfig config;
+  std::string provider;  // whose keys are being read
+
+  [[nodiscard]] std::string where(const Yaml& value) const {
+    return format("%s:%d:%d", name_.c_str(), value.line, value.column);
+  }
+  [[nodiscard]] Error at(const Yaml& value, const std::string& what) const {
+    return Error{Errc::invalid, where(value) + ": " + what};
+  }
+  Result<std::string> word(const Yaml& value, const char* key) const {
+    if (value.kind != Yaml::Kind::scalar || value.scalar.empty())
+      return at(value, std::string(key) + " must be a word");
+    return value.scalar;
+  }
+  // The members of `map` that the table has under `prefix`, which is "" or ends with a dot.
+  Result<void> read_members(const Yaml& map, const std::string& prefix, const char* what);
+
+ private:
+  Result<void> read_member(const Yaml& map, size_t member, const std::string& prefix);
+
+  const std::string& name_;
+};
+
 namespace {
 
 constexpr size_t max_file = 1024 * 1024;
-const std::vector<std::string_view> top_keys = {"network", "providers"};
+constexpr size_t most_anchors = 16;
+constexpr std::string_view any_name = "NAME";
 
-Error wrong(const std::string& name, int line, int column, const std::string& what) {
-  return Error{Errc::invalid, format("%s:%d:%d: ", name.c_str(), line, column) + what};
-}
+struct Facility {
+  std::string_view name;
+  int number;
+};
+constexpr Facility facilities[] = {
+    {"auth", LOG_AUTH},     {"authpriv", LOG_AUTHPRIV}, {"cron", LOG_CRON},
+    {"daemon", LOG_DAEMON}, {"ftp", LOG_FTP},           {"local0", LOG_LOCAL0},
+    {"local1", LOG_LOCAL1}, {"local2", LOG_LOCAL2},     {"local3", LOG_LOCAL3},
+    {"local4", LOG_LOCAL4}, {"local5", LOG_LOCAL5},     {"local6", LOG_LOCAL6},
+    {"local7", LOG_LOCAL7}, {"lpr", LOG_LPR},           {"mail", LOG_MAIL},
+    {"news", LOG_NEWS},     {"syslog", LOG_SYSLOG},     {"user", LOG_USER},
+    {"uucp", LOG_UUCP},
+};
 
-// A mapping whose keys are all among `known`, or an error; absent and null are empty.
-Result<void> check_keys(const Yaml* node, const std::string& name, const char* what,
-                        const std::vector<std::string_view>& known) {
-  if (node == nullptr || node->kind == Yaml::Kind::null) return {};
-  if (node->kind != Yaml::Kind::mapping)
-    return wrong(name, node->line, node->column, std::string(what) + " must be a mapping");
-  for (size_t i = 0; i < node->members.size(); ++i) {
-    const std::string& key = node->members[i].first;
-    bool is_known = false;
-    for (const std::string_view candidate : known) is_known = is_known || key == candidate;
-    if (is_known) continue;
-    std::string text = "unknown key '" + printable(key) + "'";
-    if (const auto meant = nearest(key, known))
-      text += ", did you mean '" + std::string(*meant) + "'?";
-    return wrong(name, node->key_lines[i], node->key_columns[i], text);
+Result<void> read_anchors(UserConfigReader& reader, const Yaml& value) {
+  if (value.kind != Yaml::Kind::sequence)
+    return reader.at(value, "audit.anchor must be a list, such as '- file: /var/log/moat-heads'");
+  if (value.items.size() > most_anchors)
+    return reader.at(value, format("audit.anchor has more than %zu entries", most_anchors));
+  for (const Yaml& item : value.items) {
+    if (item.kind != Yaml::Kind::mapping || item.members.size() != 1)
+      return reader.at(item,
+                       "an entry of audit.anchor is one of command, file and syslog, such as "
+                       "'file: /var/log/moat-heads'");
+    reader.config.audit.anchors.emplace_back();
+    if (auto read = reader.read_members(item, "audit.anchor.", "an entry"); !read) return read;
   }
   return {};
 }
 
-Result<std::string> text_of(const Yaml& mapping, const std::string& name, const char* key) {
-  const Yaml* node = mapping.find(key);
-  if (node == nullptr) return std::string();
-  if (node->kind != Yaml::Kind::scalar || node->scalar.empty())
-    return wrong(name, node->line, node->column, std::string(key) + " must be a word");
-  return node->scalar;
+Result<void> read_anchor_file(UserConfigReader& reader, const Yaml& value) {
+  auto path = reader.word(value, "file");
+  if (!path) return path.error();
+  if (path->front() != '/') return reader.at(value, "file must be an absolute path");
+  AnchorSetting& anchor = reader.config.audit.anchors.back();
+  anchor.kind = AnchorSetting::Kind::file;
+  anchor.file = std::move(*path);
+  return {};
+}
+
+Result<void> read_anchor_command(UserConfigReader& reader, const Yaml& value) {
+  AnchorSetting& anchor = reader.config.audit.anchors.back();
+  anchor.kind = AnchorSetting::Kind::command;
+  if (value.kind == Yaml::Kind::sequence) {
+    for (const Yaml& item : value.items) {
+      if (item.kind != Yaml::Kind::scalar)
+        return reader.at(item, "command must be a list of words");
+      anchor.command.push_back(item.scalar);
+    }
+  }
+  if (anchor.command.empty() || anchor.command.front().empty())
+    return reader.at(value, "command must be a list of words");
+  return {};
+}
+
+Result<void> read_anchor_syslog(UserConfigReader& reader, const Yaml& value) {
+  AnchorSetting& anchor = reader.config.audit.anchors.back();
+  anchor.kind = AnchorSetting::Kind::syslog;
+  anchor.facility = LOG_USER;
+  if (value.kind == Yaml::Kind::null) return {};
+  const auto word = reader.word(value, "syslog");
+  if (!word) return word.error();
+  std::vector<std::string_view> names;
+  for (const Facility& facility : facilities) {
+    names.push_back(facility.name);
+    if (facility.name != *word) continue;
+    anchor.facility = facility.number;
+    return {};
+  }
+  std::string text = "syslog: unknown facility '" + printable(*word) + "'";
+  if (const auto meant = nearest(*word, names))
+    text += ", did you mean '" + std::string(*meant) + "'?";
+  return reader.at(value, text);
+}
+
+// What libcurl will take, as far as that can be seen without loading it.
+Result<void> read_timestamp(UserConfigReader& reader, const Yaml& value) {
+  auto url = reader.word(value, "timestamp");
+  if (!url) return url.error();
+  const size_t scheme = url->find("://");
+  const std::string name = scheme == std::string::npos ? "" : lower(url->substr(0, scheme));
+  const size_t host = scheme + 3;
+  const bool printed =
+      std::all_of(url->begin(), url->end(), [](char c) { return c > 32 && c < 127; });
+  if ((name != "http" && name != "https") || !printed || host >= url->size() ||
+      (*url)[host] == '/' ||
+      url->substr(host, url->find('/', host) - host).find('@') != std::string::npos)
+    return reader.at(value,
+                     "timestamp must be http://HOST[:PORT]/PATH or https://..., without a user");
+  reader.config.audit.timestamp = std::move(*url);
+  return {};
+}
+
+Result<void> read_upstream_proxy(UserConfigReader& reader, const Yaml& value) {
+  const auto url = reader.word(value, "upstream_proxy");
+  if (!url) return url.error();
+  auto voice = parse_proxy_voice(*url, reader.where(value));
+  if (!voice) return reader.at(value, "upstream_proxy: " + voice.error().message);
+  reader.config.upstream_proxy = std::move(*voice);
+  return {};
+}
+
+Result<void> read_provider_host(UserConfigReader& reader, const Yaml& value) {
+  auto host = reader.word(value, "host");
+  if (!host) return host.error();
+  reader.config.providers[reader.provider].host = std::move(*host);
+  return {};
+}
+
+Result<void> read_provider_client_id(UserConfigReader& reader, const Yaml& value) {
+  auto id = reader.word(value, "client_id");
+  if (!id) return id.error();
+  reader.config.providers[reader.provider].client_id = std::move(*id);
+  return {};
+}
+
+// The next word of each path that begins with `prefix`.
+std::vector<std::string_view> members_under(const std::string& prefix) {
+  std::vector<std::string_view> names;
+  for (const UserConfigKey& key : user_config_keys()) {
+    const std::string_view path = key.path;
+    if (!path.starts_with(prefix)) continue;
+    const std::string_view name = split(path.substr(prefix.size()), '.').front();
+    if (name == any_name) {
+      for (const Provider& provider : providers()) names.emplace_back(provider.name);
+    } else if (std::find(names.begin(), names.end(), name) == names.end()) {
+      names.push_back(name);
+    }
+  }
+  return names;
 }
 
 }  // namespace
 
-Result<ProviderSettings> parse_provider_settings(const std::string& text, const std::string& name,
-                                                 std::string_view provider) {
-  const auto tree = Yaml::parse(text, name);
-  if (!tree) return tree.error();
-  if (auto ok = check_keys(&*tree, name, "the file", top_keys); !ok) return ok.error();
-  const Yaml* list = tree->find("providers");
-  std::vector<std::string_view> names;
-  for (const Provider& known : providers()) names.emplace_back(known.name);
-  if (auto ok = check_keys(list, name, "providers", names); !ok) return ok.error();
-  const Yaml* mine = list == nullptr ? nullptr : list->find(provider);
-  if (auto ok = check_keys(mine, name, "a provider", {"host", "client_id"}); !ok) return ok.error();
-  if (mine == nullptr) return ProviderSettings{};
-  auto host = text_of(*mine, name, "host");
-  if (!host) return host.error();
-  auto client_id = text_of(*mine, name, "client_id");
-  if (!client_id) return client_id.error();
-  return ProviderSettings{std::move(*host), std::move(*client_id)};
+const std::vector<UserConfigKey>& user_config_keys() {
+  static const std::vector<UserConfigKey> keys = {
+      {"audit.anchor", read_anchors},
+      {"audit.anchor.command", read_anchor_command},
+      {"audit.anchor.file", read_anchor_file},
+      {"audit.anchor.syslog", read_anchor_syslog},
+      {"audit.timestamp", read_timestamp},
+      {"network.upstream_proxy", read_upstream_proxy},
+      {"providers.NAME.client_id", read_provider_client_id},
+      {"providers.NAME.host", read_provider_host},
+  };
+  return keys;
 }
 
-Result<std::optional<ProxyVoice>> parse_user_proxy(const std::string& text,
-                                                   const std::string& name) {
-  const auto tree = Yaml::parse(text, name);
-  if (!tree) return tree.error();
-  if (auto ok = check_keys(&*tree, name, "the file", top_keys); !ok) return ok.error();
-  const Yaml* network = tree->find("network");
-  if (auto ok = check_keys(network, name, "network", {"upstream_proxy"}); !ok) return ok.error();
-  const Yaml* value = network == nullptr ? nullptr : network->find("upstream_proxy");
-  if (value == nullptr) return std::optional<ProxyVoice>();
-  const auto url = text_of(*network, name, "upstream_proxy");
-  if (!url) return url.error();
-  auto voice =
-      parse_proxy_voice(*url, format("%s:%d:%d", name.c_str(), value->line, value->column));
-  if (!voice)
-    return wrong(name, value->line, value->column, "upstream_proxy: " + voice.error().message);
-  return std::optional<ProxyVoice>(std::move(*voice));
+Result<void> UserConfigReader::read_member(const Yaml& map, size_t member,
+                                           const std::string& prefix) {
+  const auto& [name, value] = map.members[member];
+  const std::string path = prefix + name;
+  for (const UserConfigKey& key : user_config_keys()) {
+    if (path == key.path) return key.read(*this, value);
+  }
+  if (prefix != "providers.") return read_members(value, path + ".", name.c_str());
+  provider = name;
+  return read_members(value, prefix + std::string(any_name) + ".", "a provider");
 }
 
-Result<std::optional<ProxyVoice>> user_proxy(const std::string& root) {
+Result<void> UserConfigReader::read_members(const Yaml& map, const std::string& prefix,
+                                            const char* what) {
+  if (map.kind == Yaml::Kind::null) return {};
+  if (map.kind != Yaml::Kind::mapping) return at(map, std::string(what) + " must be a mapping");
+  const auto known = members_under(prefix);
+  for (size_t i = 0; i < map.members.size(); ++i) {
+    const std::string& name = map.members[i].first;
+    if (std::find(known.begin(), known.end(), name) == known.end()) {
+      std::string text = format("%s:%d:%d: unknown key '%s'", name_.c_str(), map.key_lines[i],
+                                map.key_columns[i], printable(name).c_str());
+      if (const auto meant = nearest(name, known))
+        text += ", did you mean '" + std::string(*meant) + "'?";
+      return Error{Errc::invalid, text};
+    }
+    if (auto read = read_member(map, i, prefix); !read) return read;
+  }
+  return {};
+}
+
+ProviderSettings UserConfig::provider(const std::string& name) const {
+  const auto found = providers.find(name);
+  return found == providers.end() ? ProviderSettings{} : found->second;
+}
+
+Result<UserConfig> parse_user_config(const std::string& text, const std::string& name) {
+  const auto tree = Yaml::parse(text, name);
+  if (!tree) return tree.error();
+  UserConfigReader reader(name);
+  if (auto read = reader.read_members(*tree, "", "the file"); !read) return read.error();
+  return std::move(reader.config);
+}
+
+Result<UserConfig> user_config(const std::string& root) {
   const std::string path = root + "/config.yaml";
   auto text = read_file(path, max_file);
-  if (!text && text.error().code == Errc::not_found) return std::optional<ProxyVoice>();
+  if (!text && text.error().code == Errc::not_found) return UserConfig{};
   if (!text) return text.error();
-  return parse_user_proxy(*text, path);
-}
-
-Result<ProviderSettings> provider_settings(const Home& home, std::string_view provider) {
-  const std::string path = home.root + "/config.yaml";
-  auto text = read_file(path, max_file);
-  if (!text && text.error().code == Errc::not_found) return ProviderSettings{};
-  if (!text) return text.error();
-  return parse_provider_settings(*text, path, provider);
+  return parse_user_config(*text, path);
 }
 
 }  // namespace moat

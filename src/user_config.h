@@ -1,38 +1,59 @@
-// $MOAT_HOME/config.yaml: what a person has set once, for every run and grant of theirs.
-//
-//   providers:
-//     github:
-//       host: ghe.example.com
-//       client_id: Iv1.0123456789abcdef
-//   network:
-//     upstream_proxy: http://user:password@proxy.example.com:3128
+// $MOAT_HOME/config.yaml: what a person has set once, for every run and grant of theirs. Nothing of
+// a workspace's has a say in it. What the keys mean is in moat-config(5).
 #pragma once
 
+#include <map>
 #include <optional>
 #include <string>
-#include <string_view>
+#include <vector>
 
 #include "core/result.h"
-#include "paths.h"
 #include "proxy_choice.h"
 
 namespace moat {
+
+class UserConfigReader;
+struct Yaml;
+
+// A key of config.yaml, for the reader, its errors, and the test that holds moat-config(5) to it.
+struct UserConfigKey {
+  const char* path;  // "audit.timestamp"; NAME stands for any provider's name
+  Result<void> (*read)(UserConfigReader& reader, const Yaml& value);
+};
+const std::vector<UserConfigKey>& user_config_keys();
 
 struct ProviderSettings {
   std::string host;       // "": the public service
   std::string client_id;  // "": not set
 };
 
-// Empty where there is no such file, or nothing in it for `provider`. Unknown keys are errors with
-// file, line and column.
-Result<ProviderSettings> provider_settings(const Home& home, std::string_view provider);
-// The pure part; `name` is what errors call the file.
-Result<ProviderSettings> parse_provider_settings(const std::string& text, const std::string& name,
-                                                 std::string_view provider);
+// Where signed heads go besides the run's own directory.
+struct AnchorSetting {
+  enum class Kind { file, command, syslog };
+  Kind kind = Kind::file;
+  std::string file;                  // absolute
+  std::vector<std::string> command;  // not empty
+  int facility = 0;                  // as syslog(3) has it
+};
 
-// What it says of network.upstream_proxy; `root` is $MOAT_HOME. Errors show nothing of the value.
-Result<std::optional<ProxyVoice>> user_proxy(const std::string& root);
-Result<std::optional<ProxyVoice>> parse_user_proxy(const std::string& text,
-                                                   const std::string& name);
+struct AuditSettings {
+  std::vector<AnchorSetting> anchors;
+  std::string timestamp;  // the URL of an authority; "": none
+};
+
+struct UserConfig {
+  std::map<std::string, ProviderSettings> providers;
+  std::optional<ProxyVoice> upstream_proxy;
+  AuditSettings audit;
+
+  // Those of `provider`, or empty ones.
+  [[nodiscard]] ProviderSettings provider(const std::string& name) const;
+};
+
+// Of `root`, which is $MOAT_HOME; empty where there is no such file. Unknown keys and values that
+// make no sense are errors with file, line and column; they show nothing of a proxy's URL.
+Result<UserConfig> user_config(const std::string& root);
+// The pure part; `name` is what errors call the file.
+Result<UserConfig> parse_user_config(const std::string& text, const std::string& name);
 
 }  // namespace moat

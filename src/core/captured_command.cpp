@@ -6,25 +6,39 @@
 #include "core/text.h"
 
 namespace moat {
+namespace {
+
+constexpr size_t max_input = 4096;  // POSIX's PIPE_BUF here: what a pipe takes at once
+
+}  // namespace
 
 struct CapturedCommand::Impl final : Stream::Handler {
-  Impl(Loop& on, std::vector<std::string> argv, size_t output_limit, Done when_done)
+  Impl(Loop& on, CommandSpec what, size_t output_limit, Done when_done)
       : loop(on),
-        program(argv.empty() ? "" : argv[0]),
+        program(what.argv.empty() ? "" : what.argv[0]),
         max_output(output_limit),
         done(std::move(when_done)),
         deadline(on, [this] { on_deadline(); }) {
-    if (auto started = start(std::move(argv)); !started) failure = started.error();
+    if (auto started = start(std::move(what)); !started) failure = started.error();
   }
 
-  Result<void> start(std::vector<std::string> argv) {
+  Result<void> start(CommandSpec what) {
+    Fd in;
+    if (!what.input.empty()) {
+      auto full = full_pipe(what.input);
+      if (!full) return full.error();
+      in = std::move(*full);
+    }
     auto out_pipe = make_pipe();
     if (!out_pipe) return out_pipe.error();
     auto err_pipe = make_pipe();
     if (!err_pipe) return err_pipe.error();
     ChildSpec spec;
-    spec.argv = std::move(argv);
+    spec.argv = std::move(what.argv);
+    spec.environment = std::move(what.environment);
+    spec.new_session = what.new_session;
     spec.descriptors = {{out_pipe->second.get(), 1}, {err_pipe->second.get(), 2}};
+    if (in) spec.descriptors.emplace_back(in.get(), 0);
     spec.die_with_parent = true;
     auto started = Child::start(loop, spec, [this](ExitStatus status) {
       output.status = status;
@@ -38,6 +52,16 @@ struct CapturedCommand::Impl final : Stream::Handler {
     out.emplace(loop, std::move(out_pipe->first), *this, Stream::Limits{});
     err.emplace(loop, std::move(err_pipe->first), *this, Stream::Limits{});
     return {};
+  }
+
+  // The end to read from of a pipe that holds `bytes` and nothing after them.
+  static Result<Fd> full_pipe(const std::string& bytes) {
+    if (bytes.size() > max_input)
+      return error(Errc::too_large, "%zu bytes are too many for a command's input", bytes.size());
+    auto pipe = make_pipe();
+    if (!pipe) return pipe.error();
+    if (auto written = write_all(pipe->second.get(), bytes); !written) return written.error();
+    return std::move(pipe->first);
   }
 
   void on_input(Stream& stream) override {
@@ -61,7 +85,7 @@ struct CapturedCommand::Impl final : Stream::Handler {
   void on_deadline() {
     if (failure) return finish(*failure);
     if (!child->running()) return finish(std::move(output));
-    child->signal(SIGKILL);
+    child->kill();
     finish(error(Errc::timeout, "%s takes too long", printable(program).c_str()));
   }
 
@@ -85,7 +109,12 @@ struct CapturedCommand::Impl final : Stream::Handler {
 
 CapturedCommand::CapturedCommand(Loop& loop, std::vector<std::string> argv, Milliseconds limit,
                                  size_t max_output, Done done)
-    : impl_(std::make_unique<Impl>(loop, std::move(argv), max_output, std::move(done))) {
+    : CapturedCommand(loop, CommandSpec{std::move(argv), {}, false, {}}, limit, max_output,
+                      std::move(done)) {}
+
+CapturedCommand::CapturedCommand(Loop& loop, CommandSpec spec, Milliseconds limit,
+                                 size_t max_output, Done done)
+    : impl_(std::make_unique<Impl>(loop, std::move(spec), max_output, std::move(done))) {
   impl_->deadline.start(impl_->failure ? Milliseconds(0) : limit);
 }
 

@@ -70,11 +70,18 @@ struct CommandOutput {
   std::string out;
   std::string err;
 };
+struct CommandSpec {
+  std::vector<std::string> argv;  // as in ChildSpec, all three
+  std::optional<std::vector<std::string>> environment;
+  bool new_session = false;
+  std::string input;  // for its standard input; at most 4 KiB, which any pipe holds
+};
 class CapturedCommand {
  public:
   using Done = std::function<void(Result<CommandOutput>)>;
   CapturedCommand(Loop& loop, std::vector<std::string> argv, Milliseconds limit, size_t max_output,
                   Done done);
+  CapturedCommand(Loop& loop, CommandSpec spec, Milliseconds limit, size_t max_output, Done done);
   ~CapturedCommand();
 
  private:

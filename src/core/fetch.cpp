@@ -124,8 +124,11 @@ void Fetcher::Impl::start(uint64_t id) {
   if (auto opened = open(); !opened) return finish(id, opened.error());
   const std::string& socket = transfer.request.unix_socket;
   auto route = socket.empty()
-                   ? route_of(transfer.request.url, transfer.request.connect_to,
-                              [](const char* name) { return getenv(name); })
+                   ? route_of(
+                         transfer.request.url, transfer.request.connect_to,
+                         transfer.request.environment
+                             ? transfer.request.environment
+                             : [](const char* name) -> const char* { return getenv(name); })
                    : route_of(transfer.request.url, {}, [](const char*) { return nullptr; });
   if (!route) return finish(id, route.error());
   transfer.route = std::move(*route);

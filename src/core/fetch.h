@@ -27,6 +27,8 @@ struct FetchRequest {
   std::string ca_file;  // roots besides the system's
   // Sends HOST:PORT elsewhere without touching the name that is verified; from flags and config.
   std::map<std::string, std::string> connect_to;
+  // The variables that name proxies (https_proxy and so on); not set: those of the process.
+  std::function<const char*(const char* name)> environment;
   Milliseconds limit{30'000};         // zero: none
   size_t max_body = 4 * 1024 * 1024;  // Errc::too_large past it
   // Where set, called with each piece of the body as it comes, and the response's body stays

@@ -7,6 +7,7 @@
 
 #include "core/fd.h"
 #include "core/text.h"
+#include "core/timestamp.h"
 #include "fixture.h"
 #include "moat_test.h"
 #include "store/environment.h"
@@ -118,6 +119,41 @@ void openssl_takes_the_signature_and_notices_another_text(HandTest& t) {
   assert_false(still);
 }
 
+// The authority is openssl's own, which says that it is well.
+void openssl_takes_the_time_stamp_and_notices_another_checkpoint(HandTest& t) {
+  if (!have("openssl")) return;
+  t.begin();
+  t.end();
+  const std::string note = t.writer->committed_head()->note;
+  const std::string tsa = getenv("MOAT_TSA");
+  const auto query = moat::timestamp_request(moat::sha256(note)).der;
+  need(moat::write_file_atomically(t.directory + "/query", query, 0600));
+  const std::string make = tsa + " make '" + t.directory + "/tsa' && " + tsa + " reply '" +
+                           t.directory + "/tsa' <'" + t.directory + "/query' >'" + t.directory +
+                           "/reply' && cp '" + t.directory + "/tsa/root.pem' '" + t.directory + "'";
+  const bool made = system(make.c_str()) == 0;
+  assert_true(made);
+  need(t.writer->append_timestamp(t.writer->committed_head()->head.size,
+                                  need(moat::read_file(t.directory + "/reply", 65536))));
+  need(t.writer->commit());
+  t.writer.reset();
+  t.dump("timestamps", Table::timestamps);
+  need(moat::write_file_atomically(t.directory + "/stamp.sh", "set -e\n" + t.example("tail \\-n 2"),
+                                   0600));
+  const bool verified = t.run("sh stamp.sh");
+  const std::string said = t.said();
+  if (!verified) print_error("%s\n", said.c_str());
+  assert_true(verified);
+  const bool ok = said.find("Verification: OK\n") != std::string::npos &&
+                  said.find("\nTime stamp: ") != std::string::npos;
+  assert_true(ok);
+  std::string other = note;
+  other.back() = ' ';
+  need(moat::write_file_atomically(t.directory + "/checkpoint", other, 0600));
+  const bool still = t.run("sh stamp.sh");
+  assert_false(still);
+}
+
 }  // namespace
 
 int main() {
@@ -125,6 +161,7 @@ int main() {
       MOAT_TEST(HandTest, the_program_of_the_page_verifies_a_record),
       MOAT_TEST(HandTest, the_program_of_the_page_notices_changes),
       MOAT_TEST(HandTest, openssl_takes_the_signature_and_notices_another_text),
+      MOAT_TEST(HandTest, openssl_takes_the_time_stamp_and_notices_another_checkpoint),
   };
   return cmocka_run_group_tests_name("store/hand_verification", tests, nullptr, nullptr);
 }

@@ -9,6 +9,7 @@
 #include "proxy/http2_origin.h"
 #include "proxy/proxy.h"
 #include "runtime/engine.h"
+#include "user_config.h"
 
 using namespace moat;
 
@@ -85,6 +86,7 @@ int main() {
              option.name);
   }
   for (const ConfigKey& key : config_keys()) printf("key\t%s\n", key.path);
+  for (const UserConfigKey& key : user_config_keys()) printf("userkey\t%s\n", key.path);
   for (const std::string& variable : runtime::ca_environment)
     printf("variable\tmoat.7\t%s\n", variable.c_str());
   for (const Provider& provider : providers()) {
