@@ -1,6 +1,8 @@
 // moat audit: does the record of a run prove itself?
 #include "audited.h"
 #include "command.h"
+#include "core/clock.h"
+#include "core/crypto.h"
 #include "core/text.h"
 #include "print.h"
 #include "store/note.h"
@@ -19,6 +21,15 @@ Times times_of(store::RecordReader& reader, uint64_t records) {
   return {time_of_record(reader, 0), time_of_record(reader, records - 1)};
 }
 
+Json stamps_of(const Verdict& verdict) {
+  const bool any = verdict.timestamps > 0;
+  return Json::object()
+      .set("count", verdict.timestamps)
+      .set("first", any ? Json(rfc3339(verdict.first_stamp_ns)) : Json())
+      .set("last", any ? Json(rfc3339(verdict.last_stamp_ns)) : Json())
+      .clone();
+}
+
 std::string json_of(const RunEntry& run, const Verdict& verdict, const Times& times,
                     const std::string& key_id) {
   Json json = Json::object();
@@ -30,13 +41,13 @@ std::string json_of(const RunEntry& run, const Verdict& verdict, const Times& ti
       .set("output", verdict.output)
       .set("exchanges", verdict.exchanges)
       .set("checkpoints", verdict.checkpoints)
-      .set("timestamps", verdict.timestamps)
       .set("first_time", times.first)
       .set("last_time", times.last)
       .set("size", verdict.head.size)
       .set("root", hex(view(verdict.head.root)))
       .set("signed_size", verdict.signed_size)
       .set("key", key_id)
+      .set("timestamps", stamps_of(verdict))
       .set("alive", run.alive);
   return json.text();
 }
@@ -52,11 +63,18 @@ void tell(const RunEntry& run, const Verdict& verdict, const Times& times,
   facts.add(
       {"signed", format("%s, the last over %s", plural(verdict.checkpoints, "tree head").c_str(),
                         plural(verdict.signed_size, "record").c_str())});
-  if (verdict.timestamps > 0)
-    facts.add({"stamped", plural(verdict.timestamps, "time stamp") + ", for others to check"});
   facts.add({"key", std::string(store::note_key_name) + "+" + key_id});
+  if (verdict.timestamps > 0) {
+    std::string dates = rfc3339(verdict.first_stamp_ns);
+    if (verdict.timestamps > 1) dates += " to " + rfc3339(verdict.last_stamp_ns);
+    facts.add({"dated", plural(verdict.timestamps, "time stamp") + ", " + dates});
+  }
   out.write(facts.text());
   out.write("\n");
+  if (verdict.timestamps > 0)
+    out.line(
+        "Time stamps are over heads that are kept; that an authority signed them is for\n"
+        "openssl-ts(1) to check, as moat-audit(5) shows.\n");
   switch (verdict.kind) {
     case Verdict::Kind::valid:
       out.line(

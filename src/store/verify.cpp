@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/text.h"
+#include "core/timestamp.h"
 #include "store/evidence.h"
 #include "store/merkle.h"
 #include "store/note.h"
@@ -313,7 +314,7 @@ bool Verifier::check_rest() {
   return true;
 }
 
-// Each is over a checkpoint that is kept.
+// Each is over the checkpoint that is kept under its size.
 bool Verifier::check_timestamps() {
   for (uint64_t from = 0;;) {
     auto batch = reader_.timestamps(from, timestamp_batch);
@@ -326,7 +327,13 @@ bool Verifier::check_timestamps() {
         return tampered(std::nullopt, format("a time stamp is kept over %" PRIu64
                                              " records, but no checkpoint over as many",
                                              stamp.size));
-      ++verdict_.timestamps;
+      const auto told = check_timestamp(stamp.der, sha256(checkpoint->front().note));
+      if (!told)
+        return tampered(std::nullopt,
+                        format("the time stamp over %" PRIu64 " records does not fit: %s",
+                               stamp.size, told.error().message.c_str()));
+      if (verdict_.timestamps++ == 0) verdict_.first_stamp_ns = told->time_ns;
+      verdict_.last_stamp_ns = told->time_ns;
     }
     if (batch->back().size == UINT64_MAX) return true;
     from = batch->back().size + 1;

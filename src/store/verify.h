@@ -27,6 +27,10 @@ struct Verdict {
   uint64_t timestamps = 0;   // counted only: their authority is not for moat to trust
   TreeHead head;             // recomputed over all records
   uint64_t signed_size = 0;  // of the last checkpoint
+  // Each is over a checkpoint that is kept. Who signed them is not looked at: openssl-ts(1) does.
+  uint64_t timestamps = 0;
+  int64_t first_stamp_ns = 0;  // when, says the first authority
+  int64_t last_stamp_ns = 0;
 };
 
 // Checks: each record is canonical JSON with the right seq, run, and hash of its predecessor; types

@@ -2,6 +2,7 @@
 config.yaml names, and an authority that dates them."""
 
 import base64
+import calendar
 import http.server
 import json
 import os
@@ -323,6 +324,11 @@ class Anchors(MoatTest):
         done = subprocess.run(["openssl", "ts", "-verify", "-data", checkpoint, "-in", reply,
                                "-CAfile", authority.directory / "root.pem"], capture_output=True)
         self.assertEqual(done.returncode, 0, done.stderr)
+        told = self.audit(run)["timestamps"]
+        self.assertEqual((told["count"], told["first"]), (1, told["last"]))
+        age = time.time() - calendar.timegm(time.strptime(told["last"][:19], "%Y-%m-%dT%H:%M:%S"))
+        self.assertTrue(-2 < age < 60, told)
+        self.assertIn("1 time stamp, " + told["last"], self.moat("audit", run).stdout)
 
     def test_what_is_no_answer_is_told_and_not_kept(self):
         authority = self.authority()
@@ -342,6 +348,8 @@ class Anchors(MoatTest):
             run = self.check_last_line(done.stderr)[0]
             record = (self.moat_home / "runs" / run / "record.mdb").read_bytes()
             self.assertNotIn(authority.replies[-1], record)
+            self.assertEqual(self.audit(run)["timestamps"],
+                             {"count": 0, "first": None, "last": None})
 
     def test_an_authority_that_is_slow_or_away_keeps_nobody_for_long(self):
         authority = self.authority()

@@ -21,6 +21,7 @@
 #include "store/merkle.h"
 #include "store/note.h"
 #include "store/schema.h"
+#include "timestamp_answer.h"
 
 namespace {
 
@@ -847,9 +848,40 @@ void a_checkpoint_at_another_place_is_found(VerifyTest& t) {
   assert_true(found);
 }
 
+std::string stamp_over(Forger& forger, uint64_t size) {
+  moat::test::Answer answer;
+  answer.imprint = moat::view(moat::sha256(forger.get("checkpoints", key_of(size))));
+  return answer.der();
+}
+
+void time_stamps_are_counted_with_their_times(VerifyTest& t) {
+  t.whole_run();
+  assert_int_equal(t.verify().timestamps, 0);
+  t.forge([](Forger& f) {
+    f.put("timestamps", key_of(4), stamp_over(f, 4));
+    f.put("timestamps", key_of(records), stamp_over(f, records));
+  });
+  const bool valid = t.is(Verdict::Kind::valid);
+  assert_true(valid);
+  assert_int_equal(t.verdict.timestamps, 2);
+  assert_int_equal(t.verdict.first_stamp_ns, 1'700'000'000'500'000'000);
+  assert_int_equal(t.verdict.last_stamp_ns, 1'700'000'000'500'000'000);
+}
+
+void a_time_stamp_over_something_else_is_found(VerifyTest& t) {
+  t.whole_run();
+  t.forge([](Forger& f) { f.put("timestamps", key_of(4), stamp_over(f, records)); });
+  const bool swapped = t.tampered(
+      "the time stamp over 4 records does not fit: the time stamp is over something else");
+  assert_true(swapped);
+  t.forge([](Forger& f) { f.put("timestamps", key_of(4), "token"); });
+  const bool garbage = t.tampered("the time stamp over 4 records does not fit: the answer is no");
+  assert_true(garbage);
+}
+
 void a_time_stamp_without_its_checkpoint_is_found(VerifyTest& t) {
   t.whole_run();
-  t.forge([](Forger& f) { f.put("timestamps", key_of(4), "token"); });
+  t.forge([](Forger& f) { f.put("timestamps", key_of(4), stamp_over(f, 4)); });
   const bool valid = t.is(Verdict::Kind::valid);
   assert_true(valid);
   for (const uint64_t size : {0, 3, 7, 9}) {
@@ -950,6 +982,8 @@ int main() {
       MOAT_TEST(VerifyTest, changed_missing_and_additional_nodes_are_found),
       MOAT_TEST(VerifyTest, a_checkpoint_of_another_run_is_found),
       MOAT_TEST(VerifyTest, a_checkpoint_at_another_place_is_found),
+      MOAT_TEST(VerifyTest, time_stamps_are_counted_with_their_times),
+      MOAT_TEST(VerifyTest, a_time_stamp_over_something_else_is_found),
       MOAT_TEST(VerifyTest, a_time_stamp_without_its_checkpoint_is_found),
       MOAT_TEST(VerifyTest, another_key_is_found),
       MOAT_TEST(VerifyTest, a_whole_forged_record_signed_by_another_key_is_found),
