@@ -24,7 +24,6 @@ struct Verdict {
   uint64_t output = 0;  // pieces that are attested
   uint64_t exchanges = 0;
   uint64_t checkpoints = 0;
-  uint64_t timestamps = 0;   // counted only: their authority is not for moat to trust
   TreeHead head;             // recomputed over all records
   uint64_t signed_size = 0;  // of the last checkpoint
   // Each is over a checkpoint that is kept. Who signed them is not looked at: openssl-ts(1) does.
