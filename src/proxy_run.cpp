@@ -7,6 +7,7 @@
 #include "core/clock.h"
 #include "core/fd.h"
 #include "core/text.h"
+#include "user_config.h"
 #include "wall_settings.h"
 
 namespace moat {
@@ -42,6 +43,7 @@ Result<void> ProxyRun::begin(const Home& home) {
   });
   if (!record) return record.error();
   record_ = std::move(*record);
+  keep_bodies_ = record_->keeps_bodies();
   Recorder& recorder = record_->recorder();
   recorder.facts(facts_);
   keep_out_proxy(recorder, plan_.config);
@@ -85,6 +87,7 @@ Result<void> ProxyRun::begin(const Home& home) {
 proxy::Settings ProxyRun::settings() {
   const std::string& file = plan_.config.file;
   proxy::Settings settings = wall_settings(plan_.config, facts_.id, std::move(plan_.grants));
+  settings.keep_bodies = keep_bodies_;
   settings.clients = std::move(plan_.clients);
   settings.change_hint =
       file.empty() ? "start moat proxy with --allow-host HOST, or with a --policy file"
@@ -110,7 +113,8 @@ Json ProxyRun::created_data() const {
       .set("command", Json(facts_.command))
       .set("listeners", std::move(listeners))
       .set("grants", Json(facts_.grants))
-      .set("uid", static_cast<int64_t>(getuid()));
+      .set("uid", static_cast<int64_t>(getuid()))
+      .set("bodies", keep_bodies_);
   describe_wall(plan_.config, json);
   return json;
 }

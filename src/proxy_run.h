@@ -66,6 +66,7 @@ class ProxyRun : private proxy::Observer {
   std::unique_ptr<RunRecord> record_;
   std::unique_ptr<proxy::Proxy> proxy_;  // depends-on: record_
   std::unique_ptr<ControlServer> control_;
+  bool keep_bodies_ = true;
   bool ended_ = false;
   std::optional<Error> failure_;
 };

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "body_text.h"
 #include "core/text.h"
 
 namespace moat {
@@ -73,6 +74,17 @@ void Recorder::append_headers(std::string& out, const proxy::Headers& headers) {
   out += ']';
 }
 
+// Of a body that was cut, the end may be how a secret begins: that is not kept either.
+void Recorder::write_body(JsonText& json, const char* key, const char* cut_key,
+                          const proxy::Headers& headers, const proxy::Snippet& body) {
+  if (body.bytes().empty()) return;
+  const auto found = body_text(headers, body);
+  if (!found) return;
+  proxy::Scrubber scrubber(secrets_);
+  json.set(key, found->cut ? scrubber.feed(found->text) : clean_view(found->text))
+      .set(cut_key, found->cut);
+}
+
 // In canonical order, which spares sorting them at each request.
 void Recorder::write_exchange(const proxy::Exchange& e, JsonText& json) {
   json.set("address", e.address)
@@ -88,12 +100,13 @@ void Recorder::write_exchange(const proxy::Exchange& e, JsonText& json) {
       .set("path", clean_view(e.path))
       .set("port", e.port)
       .set("reason", clean_view(e.reason))
-      .set("refused", e.refused)
-      .set("request_bytes", e.request_bytes);
+      .set("refused", e.refused);
+  write_body(json, "request_body", "request_body_cut", e.request_headers, e.request_body);
+  json.set("request_bytes", e.request_bytes);
   append_headers(json.begin("request_headers"), e.request_headers);
-  json.set("request_id", e.request_id)
-      .set("resolved_ns", e.resolved_ns)
-      .set("response_bytes", e.response_bytes);
+  json.set("request_id", e.request_id).set("resolved_ns", e.resolved_ns);
+  write_body(json, "response_body", "response_body_cut", e.response_headers, e.response_body);
+  json.set("response_bytes", e.response_bytes);
   append_headers(json.begin("response_headers"), e.response_headers);
   json.set("reused", e.reused)
       .set("rule", e.rule)

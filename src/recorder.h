@@ -83,6 +83,8 @@ class Recorder {
   std::string_view clean_view(std::string_view text);
   [[nodiscard]] bool is_redacted(std::string_view name) const;
   void append_headers(std::string& out, const proxy::Headers& headers);
+  void write_body(JsonText& json, const char* key, const char* cut_key,
+                  const proxy::Headers& headers, const proxy::Snippet& body);
   void write_exchange(const proxy::Exchange& exchange, JsonText& json);
   void write_waiting();
   void tell_untold();

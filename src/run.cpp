@@ -10,6 +10,7 @@
 #include "core/fd.h"
 #include "core/log.h"
 #include "core/text.h"
+#include "user_config.h"
 #include "wall_settings.h"
 
 namespace moat {
@@ -104,6 +105,7 @@ Result<void> Run::prepare(const Home& home) {
   if (!grants) return grants.error();
 
   if (auto opened = open_record(home); !opened) return opened;
+  keep_bodies_ = record_->keeps_bodies();
   keep_out_proxy(recorder(), config_);
   recorder().audit("run.created", created_data());
   record_grants(recorder(), *grants);
@@ -153,13 +155,15 @@ Json Run::created_data() const {
       .set("grants", Json(facts_.grants))
       .set("env", std::move(env))
       .set("mounts", std::move(mounts))
-      .set("uid", static_cast<int64_t>(getuid()));
+      .set("uid", static_cast<int64_t>(getuid()))
+      .set("bodies", keep_bodies_);
   describe_wall(config_, json);
   return json;
 }
 
 proxy::Settings Run::proxy_settings(std::vector<GrantUse> grants) {
   proxy::Settings settings = wall_settings(config_, facts_.id, std::move(grants));
+  settings.keep_bodies = keep_bodies_;
   settings.local_hint =
       "if it is meant to be reached, run again with --allow-host 'HOST local', or write 'HOST "
       "local' into network.rules";

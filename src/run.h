@@ -103,6 +103,7 @@ class Run : private runtime::SandboxObserver,
   Timer grace_;
   int64_t born_ns_ = 0;  // monotonic
   int64_t span_from_ns_ = 0;
+  bool keep_bodies_ = true;
   bool sealed_ = false;
   bool killed_ = false;
   bool ended_ = false;

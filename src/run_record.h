@@ -30,6 +30,8 @@ class RunRecord {
 
   [[nodiscard]] const std::string& directory() const { return directory_; }
   [[nodiscard]] Recorder& recorder() { return *recorder_; }
+  // How bodies that are text begin belongs into it.
+  [[nodiscard]] bool keeps_bodies() const { return settings_.bodies; }
   // From here on, signed heads are handed to what the user's config.yaml names; moat's own requests
   // go by the proxy of `config`.
   void anchor(const Config& config);

@@ -122,6 +122,13 @@ Result<void> read_anchor_syslog(UserConfigReader& reader, const Yaml& value) {
   return reader.at(value, text);
 }
 
+Result<void> read_bodies(UserConfigReader& reader, const Yaml& value) {
+  const bool word = value.kind == Yaml::Kind::scalar && !value.quoted;
+  reader.config.audit.bodies = word && value.scalar == "true";
+  if (reader.config.audit.bodies || (word && value.scalar == "false")) return {};
+  return reader.at(value, "bodies must be true or false");
+}
+
 // What libcurl will take, as far as that can be seen without loading it.
 Result<void> read_timestamp(UserConfigReader& reader, const Yaml& value) {
   auto url = reader.word(value, "timestamp");
@@ -187,6 +194,7 @@ const std::vector<UserConfigKey>& user_config_keys() {
       {"audit.anchor.command", read_anchor_command},
       {"audit.anchor.file", read_anchor_file},
       {"audit.anchor.syslog", read_anchor_syslog},
+      {"audit.bodies", read_bodies},
       {"audit.timestamp", read_timestamp},
       {"network.upstream_proxy", read_upstream_proxy},
       {"providers.NAME.client_id", read_provider_client_id},

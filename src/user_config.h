@@ -38,6 +38,7 @@ struct AnchorSetting {
 
 struct AuditSettings {
   std::vector<AnchorSetting> anchors;
+  bool bodies = true;     // how those that are text begin is kept
   std::string timestamp;  // the URL of an authority; "": none
 };
 

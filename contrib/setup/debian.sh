@@ -8,7 +8,7 @@ packages_for() {
 	build)
 		echo g++ meson ninja-build pkg-config musl-tools linux-libc-dev libevent-dev \
 			libmbedtls-dev libyaml-dev libcjson-dev libcurl4-openssl-dev liblmdb-dev libcmocka-dev \
-			libnghttp2-dev libssl-dev zlib1g-dev
+			libnghttp2-dev libssl-dev zlib1g-dev libbrotli-dev
 		;;
 	run) echo bubblewrap ca-certificates ;;
 	demo) echo curl openssl python3-minimal libpython3-stdlib ;;

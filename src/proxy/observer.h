@@ -7,11 +7,12 @@
 
 #include "core/result.h"
 #include "proxy/http.h"
+#include "proxy/snippet.h"
 
 namespace moat::proxy {
 
-// One request and its answer, as the proxy saw them. Header values are as the agent sent and
-// received them: before injection, after scrubbing; they may hold what the agent typed itself.
+// One request and its answer, as the proxy saw them. Header values and bodies are as the agent sent
+// and received them: before injection, after scrubbing; they may hold what the agent typed itself.
 struct Exchange {
   std::string request_id;  // 16 hex digits; also in X-Moat-Request-Id of a refusal
   int64_t start_ns = 0;    // wall clock
@@ -24,6 +25,8 @@ struct Exchange {
   std::string path;
   Headers request_headers;
   Headers response_headers;
+  Snippet request_body;
+  Snippet response_body;
   int status = 0;        // as the agent saw it; 0: none was sent
   bool refused = false;  // by moat: policy, address, name, limits
   std::string reason;    // why refused or failed: one sentence

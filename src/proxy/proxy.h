@@ -63,6 +63,7 @@ struct Settings {
   // What a refusal tells the user to do: of the policy, and of the address guard.
   std::string change_hint;  // "edit network.rules in agent.yaml"
   std::string local_hint;   // "name the host as local"
+  bool keep_bodies = true;  // how those that are text begin is told to the observer
   Limits limits;
 };
 

@@ -90,8 +90,9 @@ void Relay::refuse(const Refusal& refusal) {
   response_begun_ = response_done_ = true;
   const BodyLength length =
       to_head ? BodyLength{} : BodyLength{BodyLength::Kind::counted, message.body.size()};
+  keep(record_.response_body, message.head.headers);
   agent_.send_head(std::move(message.head), length);
-  agent_.send_body(message.body);
+  give(message.body);
   agent_.send_end({});
   finish(false);
 }
@@ -164,6 +165,7 @@ void Relay::on_request(RequestHead head, BodyLength length) {
   request_length_ = length;
   request_done_ = length.kind == BodyLength::Kind::none ||
                   (length.kind == BodyLength::Kind::counted && length.bytes == 0);
+  if (!request_done_) keep(record_.request_body, request_.headers);
   if (const auto recording = world_.observer.recording(); !recording) {
     Refusal refusal;
     refusal.status = 503;
@@ -302,6 +304,7 @@ bool Relay::takes_body() const {
 void Relay::on_request_body(std::string_view bytes) {
   if (over_ || !origin_) return;
   record_.request_bytes += bytes.size();
+  record_.request_body.add(bytes);
   origin_->send_body(bytes);
 }
 
@@ -403,6 +406,7 @@ void Relay::on_response(ResponseHead head, BodyLength length) {
   scrub_head(head);
   record_.status = head.status;
   record_.response_headers = head.headers;
+  keep(record_.response_body, head.headers);
   response_begun_ = true;
   agent_.send_head(std::move(head), length);
 }
@@ -432,6 +436,16 @@ bool Relay::legible(ResponseHead& head, BodyLength& length) {
   return true;
 }
 
+void Relay::keep(Snippet& body, const Headers& headers) const {
+  if (world_.settings.keep_bodies) body.begin(headers);
+}
+
+// Body, as the agent receives it.
+void Relay::give(std::string_view bytes) {
+  record_.response_body.add(bytes);
+  agent_.send_body(bytes);
+}
+
 void Relay::on_response_body(std::string_view bytes) {
   if (over_) return;
   agent_.moved();
@@ -440,9 +454,9 @@ void Relay::on_response_body(std::string_view bytes) {
     gzip_->push(bytes);
     if (!looking_) look_into();
   } else if (scrubber_) {
-    agent_.send_body(scrubber_->feed(bytes));
+    give(scrubber_->feed(bytes));
   } else {
-    agent_.send_body(bytes);
+    give(bytes);
   }
 }
 
@@ -451,7 +465,7 @@ void Relay::look_into() {
   if (over_) return;
   std::string clean;
   const auto more = gzip_->step(clean);
-  if (!clean.empty()) agent_.send_body(clean);
+  if (!clean.empty()) give(clean);
   if (!more) return fail(more.error().in(record_.host));
   const bool waited = std::exchange(looking_, *more);
   if (looking_) {
@@ -477,7 +491,7 @@ void Relay::on_response_end(Headers trailers) {
 
 void Relay::end_response(Headers& trailers) {
   response_done_ = true;
-  if (scrubber_) agent_.send_body(scrubber_->finish());
+  if (scrubber_) give(scrubber_->finish());
   count_scrubbed();
   remove_hop_by_hop(trailers);
   scrub_headers(trailers);

@@ -98,6 +98,8 @@ class Relay final : private OriginSide::Handler {
 
   bool switch_protocols(ResponseHead& head);
   bool legible(ResponseHead& head, BodyLength& length);
+  void keep(Snippet& body, const Headers& headers) const;
+  void give(std::string_view bytes);
   void scrub_head(ResponseHead& head);
   void scrub_headers(Headers& headers);
   void look_into();

@@ -479,6 +479,84 @@ void interim_answers_and_trailers_pass(Wall& t) {
   assert_true(t.origin.last().find("TE: trailers\r\nConnection: TE\r\n") != std::string::npos);
 }
 
+void bodies_that_are_text_are_told_as_the_agent_sees_them(Wall& t) {
+  t.origin_speaks_tls();
+  t.inject("api.example.com", "s3cret-T0ken");
+  t.origin.answers = {
+      "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+      "6\r\ndata: \r\n5\r\ns3cre\r\n8\r\nt-T0ken\n\r\n0\r\n\r\n"};
+  Peer& agent = t.connect_tls("api.example.com");
+  agent.say(
+      "POST / HTTP/1.1\r\nHost: api.example.com\r\nContent-Type: application/json\r\n"
+      "Content-Length: 7\r\n\r\n{\"a\":1}");
+  assert_true(t.until_has(agent, "0\r\n\r\n"));
+  assert_true(t.until_told());
+  assert_string_equal(t.told().request_body.bytes().c_str(), "{\"a\":1}");
+  assert_string_equal(t.told().response_body.bytes().c_str(), "data: ************\n");
+  assert_false(t.told().request_body.cut() || t.told().response_body.cut());
+}
+
+void a_body_in_gzip_is_told_as_it_was_transferred(Wall& t) {
+  t.origin_speaks_tls();
+  t.inject("api.example.com", "s3cret-T0ken");
+  const std::string body = gzip("nothing of interest");
+  t.origin.answers = {
+      "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Encoding: gzip\r\n"
+      "Content-Length: " +
+      std::to_string(body.size()) + "\r\n\r\n" + body};
+  Peer& agent = t.connect_tls("api.example.com");
+  agent.say(get("api.example.com", "/", "Accept-Encoding: gzip\r\n"));
+  assert_true(t.until_told());
+  assert_true(t.told().response_body.bytes() == body);
+}
+
+void a_refusals_words_are_a_body_too(Wall& t) {
+  t.settings.policy.mode = Policy::Mode::strict;
+  Peer& agent = t.connect("api.example.com", 80);
+  agent.say(get("api.example.com"));
+  assert_true(t.until_told());
+  assert_true(t.told().response_body.bytes().starts_with("{\"error\":"));
+  assert_int_equal(t.told().response_body.bytes().size(), t.told().response_bytes);
+}
+
+void no_body_is_told_that_is_not_text_or_not_wanted(Wall& t) {
+  t.origin.answers = {"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+                      "HTTP/1.1 200 OK\r\nContent-Type: image/png\r\nContent-Length: 2\r\n\r\nok",
+                      "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 2\r\n\r\nok"};
+  Peer& agent = t.connect("api.example.com", 80);
+  for (size_t i = 1; i <= 3; ++i) {
+    t.settings.keep_bodies = i < 3;
+    agent.say("POST / HTTP/1.1\r\nHost: api.example.com\r\nContent-Type: " +
+              std::string(i < 3 ? "application/zip" : "text/plain") +
+              "\r\nContent-Length: 3\r\n\r\nabc");
+    assert_true(t.until_told(i));
+    assert_int_equal(t.told().status, 200);
+    assert_string_equal(t.told().request_body.bytes().c_str(), "");
+    assert_string_equal(t.told().response_body.bytes().c_str(), "");
+  }
+}
+
+void what_a_tunnel_carries_is_no_body(Wall& t) {
+  t.origin.script = [](Peer& peer) {
+    if (peer.has("\r\n\r\nhello")) return peer.say("world");
+    if (peer.received.ends_with("\r\n\r\n"))
+      peer.say(
+          "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n"
+          "Content-Type: text/plain\r\n\r\n");
+  };
+  Peer& agent = t.connect("api.example.com", 80);
+  agent.say(get("api.example.com", "/",
+                "Connection: upgrade\r\nUpgrade: websocket\r\nContent-Type: text/plain\r\n"));
+  assert_true(t.until_has(agent, "101 Switching"));
+  agent.say("hello");
+  assert_true(t.until_has(agent, "world"));
+  agent.transport.reset();
+  assert_true(t.until_told());
+  assert_int_equal(t.told().request_bytes, 5);
+  assert_string_equal(t.told().request_body.bytes().c_str(), "");
+  assert_string_equal(t.told().response_body.bytes().c_str(), "");
+}
+
 }  // namespace
 
 int main() {
@@ -510,6 +588,11 @@ int main() {
       MOAT_TEST(Wall, no_other_upgrade_is_let_through),
       MOAT_TEST(Wall, an_origins_407_does_not_reach_the_agent),
       MOAT_TEST(Wall, interim_answers_and_trailers_pass),
+      MOAT_TEST(Wall, bodies_that_are_text_are_told_as_the_agent_sees_them),
+      MOAT_TEST(Wall, a_body_in_gzip_is_told_as_it_was_transferred),
+      MOAT_TEST(Wall, a_refusals_words_are_a_body_too),
+      MOAT_TEST(Wall, no_body_is_told_that_is_not_text_or_not_wanted),
+      MOAT_TEST(Wall, what_a_tunnel_carries_is_no_body),
   };
   return cmocka_run_group_tests_name("proxy/relay", tests, nullptr, nullptr);
 }

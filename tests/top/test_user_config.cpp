@@ -29,6 +29,14 @@ void nothing_set_is_empty(Nothing&) {
   }
 }
 
+void bodies_are_recorded_unless_it_says_no(Nothing&) {
+  for (const char* text : {"", "audit:\n", "audit: {}\n", "audit: {bodies: true}\n"}) {
+    const auto got = parse_user_config(text, "config.yaml");
+    assert_true(got.has_value() && got->audit.bodies);
+  }
+  assert_false(parse_user_config("audit: {bodies: false}\n", "config.yaml")->audit.bodies);
+}
+
 struct Case {
   const char* text;
   const char* message;
@@ -44,6 +52,10 @@ void what_is_wrong_is_named_with_its_place(Nothing&) {
       {"providers: [github]\n", "config.yaml:1:12: providers must be a mapping"},
       {"providers: {github: x}\n", "config.yaml:1:21: a provider must be a mapping"},
       {"- x\n", "config.yaml:1:1: the file must be a mapping"},
+      {"audit: {bodies: no}\n", "config.yaml:1:17: bodies must be true or false"},
+      {"audit: {bodies: 'false'}\n", "config.yaml:1:17: bodies must be true or false"},
+      {"audit: {bodies: [false]}\n", "config.yaml:1:17: bodies must be true or false"},
+      {"audit: {bodie: false}\n", "config.yaml:1:9: unknown key 'bodie', did you mean 'bodies'?"},
       {"audit: [a]\n", "config.yaml:1:8: audit must be a mapping"},
       {"audit:\n  anchors: []\n", "config.yaml:2:3: unknown key 'anchors', did you mean 'anchor'?"},
       {"audit: {anchor: {file: /a}}\n",
@@ -145,6 +157,7 @@ int main() {
   const CMUnitTest tests[] = {
       MOAT_TEST(Nothing, what_is_set_for_a_provider_is_read),
       MOAT_TEST(Nothing, nothing_set_is_empty),
+      MOAT_TEST(Nothing, bodies_are_recorded_unless_it_says_no),
       MOAT_TEST(Nothing, what_is_wrong_is_named_with_its_place),
       MOAT_TEST(Nothing, where_heads_go_is_read),
       MOAT_TEST(Nothing, no_file_is_no_settings),
