@@ -48,6 +48,7 @@ Result<GrantUse> use_grant(const Provider& provider, const store::Sealed& sealed
   GrantUse use;
   use.name = provider.name;
   use.source = sealed.facts["source"].string();
+  use.profile = sealed.profile;
   for (const ProviderHost& entry : site_for(provider, *host).hosts) {
     const std::string pattern = for_host(entry.host, *host);
     proxy::HostRule rule;

@@ -64,7 +64,8 @@ std::vector<std::string> credential_headers();
 // What one granted credential means for a run.
 struct GrantUse {
   std::string name;
-  std::string source;  // where the secret came from, for the record
+  std::string source;   // where the secret came from, for the record
+  std::string profile;  // of the vault, that it is in; "" for the default
   std::vector<proxy::Injection> injections;
   std::vector<proxy::HostRule> hosts;  // that strict policy lets through
 };

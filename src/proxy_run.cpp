@@ -7,7 +7,6 @@
 #include "core/clock.h"
 #include "core/fd.h"
 #include "core/text.h"
-#include "user_config.h"
 #include "wall_settings.h"
 
 namespace moat {
@@ -45,18 +44,16 @@ Result<void> ProxyRun::begin(const Home& home) {
   record_ = std::move(*record);
   keep_bodies_ = record_->keeps_bodies();
   Recorder& recorder = record_->recorder();
-  recorder.facts(facts_);
-  keep_out_proxy(recorder, plan_.config);
-  recorder.audit("run.created", created_data());
-  record_grants(recorder, plan_.grants);
-  std::vector<std::string> headers;
-  for (const auto& grant : plan_.grants)
-    for (const auto& injection : grant.injections) headers.push_back(lower(injection.header));
-  recorder.redact_headers(headers);
+  keep_out_secrets(recorder, plan_.config, plan_.grants);
+  std::vector<Secret> passwords;
   for (const Secret& client : plan_.clients) {
     const std::string_view words = client.reveal();
-    recorder.keep_out(words.substr(words.find(':') + 1));
+    passwords.emplace_back(words.substr(words.find(':') + 1));
   }
+  recorder.keep_out(passwords);
+  recorder.facts(facts_);
+  recorder.audit("run.created", created_data());
+  record_grants(recorder, plan_.grants);
 
   auto proxy = proxy::Proxy::create(loop_, settings(), *this);
   if (!proxy) return proxy.error();

@@ -23,6 +23,11 @@ constexpr size_t told_in_trouble = 2 * 1024 * 1024;  // of 8 MiB that may wait i
 constexpr size_t most_waiting = 64;
 constexpr size_t longest_stretch = 256 * 1024;  // of output under one audit record
 
+bool is_form(std::string_view media_type) {
+  return equals_ignoring_case(trim(media_type.substr(0, media_type.find(';'))),
+                              "application/x-www-form-urlencoded");
+}
+
 }  // namespace
 
 Recorder::Recorder(Loop& loop, const Clock& clock, std::unique_ptr<store::RecordWriter> writer,
@@ -40,7 +45,8 @@ Recorder::Recorder(Loop& loop, const Clock& clock, std::unique_ptr<store::Record
           },
           Priority::background),
       tell_(loop, [this] { on_broken_(*broken_); }),
-      write_waiting_(loop, [this] { write_waiting(); }) {}
+      write_waiting_(loop, [this] { write_waiting(); }),
+      output_{{Output(secrets_), Output(secrets_)}} {}
 
 Recorder::~Recorder() = default;
 
@@ -55,10 +61,26 @@ std::string_view Recorder::clean_view(std::string_view text) {
   return room_;
 }
 
-bool Recorder::is_redacted(std::string_view name) const {
-  return std::any_of(redacted_.begin(), redacted_.end(), [name](const std::string& redacted) {
-    return equals_ignoring_case(redacted, name);
-  });
+// The same of what is a URL, or may hold one.
+std::string_view Recorder::clean_urls(std::string_view text) {
+  if (auto without = redact_urls(text)) {
+    room_ = clean(*without);
+    return room_;
+  }
+  return clean_view(text);
+}
+
+Json Recorder::cleaned(const Json::View& json) const {
+  if (json.is_string()) return clean(json.string());
+  if (!json.is_object() && !json.is_array()) return json.clone();
+  Json copy = json.is_object() ? Json::object() : Json::array();
+  for (const Json::View& item : json.elements()) {
+    if (json.is_object())
+      copy.set(clean(item.key()), cleaned(item));
+    else
+      copy.add(cleaned(item));
+  }
+  return copy;
 }
 
 void Recorder::append_headers(std::string& out, const proxy::Headers& headers) {
@@ -68,18 +90,38 @@ void Recorder::append_headers(std::string& out, const proxy::Headers& headers) {
     out += '[';
     append_json_string(out, clean_view(header.name));
     out += ',';
-    append_json_string(out, is_redacted(header.name) ? "[redacted]" : clean_view(header.value));
+    append_json_string(out,
+                       private_headers_.has(header.name) ? redacted : clean_urls(header.value));
     out += ']';
   }
   out += ']';
 }
 
+// What was sent as a credential may be in the body as well: some origins say what they were sent.
+void Recorder::mask_private_headers(std::string& text, const proxy::Headers& headers) const {
+  constexpr size_t shortest = 8;
+  for (const proxy::Header& header : headers) {
+    const std::string_view value = header.value;
+    const std::string_view bare = value.substr(value.find(' ') + 1);  // "Bearer …"
+    if (bare.size() < shortest || !private_headers_.has(header.name)) continue;
+    for (size_t at = text.find(bare); at != std::string::npos; at = text.find(bare, at))
+      text.replace(at, bare.size(), bare.size(), '*');
+  }
+}
+
 // Of a body that was cut, the end may be how a secret begins: that is not kept either.
 void Recorder::write_body(JsonText& json, const char* key, const char* cut_key,
-                          const proxy::Headers& headers, const proxy::Snippet& body) {
+                          const proxy::Headers& headers, const proxy::Snippet& body,
+                          const proxy::Exchange& exchange) {
   if (body.bytes().empty()) return;
-  const auto found = body_text(headers, body);
+  auto found = body_text(headers, body);
   if (!found) return;
+  const proxy::Header* type = proxy::find(headers, "Content-Type");
+  const bool form = type != nullptr && is_form(type->value);
+  if (auto without = form ? redact_form(found->text) : std::nullopt)
+    found->text = std::move(*without);
+  mask_private_headers(found->text, exchange.request_headers);
+  mask_private_headers(found->text, exchange.response_headers);
   proxy::Scrubber scrubber(secrets_);
   json.set(key, found->cut ? scrubber.feed(found->text) : clean_view(found->text))
       .set(cut_key, found->cut);
@@ -97,20 +139,20 @@ void Recorder::write_exchange(const proxy::Exchange& e, JsonText& json) {
       .set("injected", e.injected)
       .set("method", clean_view(e.method))
       .set("origin_version", e.origin_version)
-      .set("path", clean_view(e.path))
+      .set("path", clean_urls(e.path))
       .set("port", e.port)
       .set("reason", clean_view(e.reason))
       .set("refused", e.refused);
-  write_body(json, "request_body", "request_body_cut", e.request_headers, e.request_body);
+  write_body(json, "request_body", "request_body_cut", e.request_headers, e.request_body, e);
   json.set("request_bytes", e.request_bytes);
   append_headers(json.begin("request_headers"), e.request_headers);
   json.set("request_id", e.request_id).set("resolved_ns", e.resolved_ns);
-  write_body(json, "response_body", "response_body_cut", e.response_headers, e.response_body);
+  write_body(json, "response_body", "response_body_cut", e.response_headers, e.response_body, e);
   json.set("response_bytes", e.response_bytes);
   append_headers(json.begin("response_headers"), e.response_headers);
   json.set("reused", e.reused)
-      .set("rule", e.rule)
-      .set("rule_where", e.rule_where)
+      .set("rule", clean_view(e.rule))
+      .set("rule_where", clean_view(e.rule_where))
       .set("scheme", e.scheme)
       .set("scrubbed", e.scrubbed)
       .set("start_ns", e.start_ns)
@@ -122,7 +164,7 @@ void Recorder::write_exchange(const proxy::Exchange& e, JsonText& json) {
 
 void Recorder::facts(const RunFacts& facts) {
   if (broken_) return;
-  check(writer_->set_meta("run", facts.to_json()));
+  check(writer_->set_meta("run", cleaned(facts.to_json().view())));
 }
 
 template <class Data>
@@ -130,7 +172,7 @@ void Recorder::audit_as(std::string_view type, Data& data) {
   if (broken_ || ended_) return;
   // Records stand in the order in which things happened: the output before this event first, and
   // after the end there is none.
-  if (type == "run.ended") keep_partials();
+  if (type == "run.ended") end_output();
   if (type != "output") attest_output();
   ended_ = type == "run.ended";
   const auto seq = writer_->append_audit(type, clock_.wall_ns(), data);
@@ -142,7 +184,8 @@ void Recorder::audit_as(std::string_view type, Data& data) {
 void Recorder::audit(std::string_view type, const Json& data) {
   write_waiting();
   if (type == "run.ended") tell_untold();
-  audit_as(type, data);
+  const Json kept = cleaned(data.view());
+  audit_as(type, kept);
 }
 
 void Recorder::sign_head(store::RecordWriter::Publish publish) {
@@ -154,15 +197,21 @@ void Recorder::sign_head(store::RecordWriter::Publish publish) {
 
 void Recorder::keep_line(int stream, int64_t time_ns, std::string_view bytes) {
   if (broken_ || ended_) return;
-  const std::string kept = clean(bytes);
-  check(writer_->append_output(stream, time_ns, kept));
-  unattested_bytes_ += kept.size();
+  check(writer_->append_output(stream, time_ns, bytes));
+  unattested_bytes_ += bytes.size();
   if (unattested_bytes_ >= longest_stretch) attest_output();
 }
 
+// Secrets are taken out before lines are made, for one may come in pieces, or hold a line break.
 void Recorder::output(runtime::OutputStream stream, std::string_view bytes) {
-  const int number = static_cast<int>(stream);
-  Partial& partial = partial_[number == 1 ? 0 : 1];
+  const size_t index = stream == runtime::OutputStream::out ? 0 : 1;
+  take_output(index, output_[index].scrubber.feed(bytes));
+  schedule();
+}
+
+void Recorder::take_output(size_t stream, std::string_view bytes) {
+  const int number = static_cast<int>(stream) + 1;
+  Output& partial = output_[stream];
   const int64_t now = clock_.wall_ns();
   while (!bytes.empty()) {
     const size_t newline = bytes.find('\n');
@@ -182,16 +231,20 @@ void Recorder::output(runtime::OutputStream stream, std::string_view bytes) {
     }
     bytes.remove_prefix(take);
   }
-  schedule();
 }
 
 void Recorder::keep_partials() {
-  for (int i = 0; i < 2; ++i) {
-    if (partial_[i].bytes.empty()) continue;
-    const std::string bytes = std::move(partial_[i].bytes);
-    partial_[i].bytes.clear();
-    keep_line(i + 1, partial_[i].time_ns, bytes);
+  for (size_t i = 0; i < output_.size(); ++i) {
+    if (output_[i].bytes.empty()) continue;
+    const std::string bytes = std::exchange(output_[i].bytes, {});
+    keep_line(static_cast<int>(i) + 1, output_[i].time_ns, bytes);
   }
+}
+
+// What was held back, because a secret might have begun there, has turned out not to be one.
+void Recorder::end_output() {
+  for (size_t i = 0; i < output_.size(); ++i) take_output(i, output_[i].scrubber.finish());
+  keep_partials();
 }
 
 void Recorder::attest_output() {
@@ -232,7 +285,7 @@ void Recorder::write_waiting() {
 
 void Recorder::dns(const proxy::DnsQuestion& question) {
   Json data = Json::object();
-  data.set("name", clean(question.name))
+  data.set("name", question.name)
       .set("type", question.type)
       .set("answer", question.answer)
       .set("reason", question.reason);

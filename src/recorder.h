@@ -17,8 +17,10 @@
 #include "core/json_text.h"
 #include "core/loop.h"
 #include "core/result.h"
+#include "core/secret.h"
 #include "proxy/observer.h"
 #include "proxy/scrubber.h"
+#include "redaction.h"
 #include "runs.h"
 #include "runtime/engine.h"
 #include "store/record.h"
@@ -35,11 +37,14 @@ class Recorder {
   Recorder(const Recorder&) = delete;
   Recorder& operator=(const Recorder&) = delete;
 
-  // Never to be seen in the record: each occurrence, in any of its forms, becomes '*'.
+  // Never to be seen in the record: each occurrence, in any of its forms, becomes '*'. Before there
+  // is output.
   void keep_out(std::string_view secret) { secrets_.add(secret); }
-  // Headers whose values are not kept, whatever they are. Lower case.
+  void keep_out(const std::vector<Secret>& secrets) { secrets_.add(secrets); }
+  // Headers whose values are not kept, whatever they are; on top of those that are known to
+  // everybody (redaction.h).
   void redact_headers(const std::vector<std::string>& names) {
-    redacted_.insert(redacted_.end(), names.begin(), names.end());
+    for (const std::string& name : names) private_headers_.add(name);
   }
 
   void facts(const RunFacts& facts);
@@ -66,11 +71,15 @@ class Recorder {
   void timestamp(uint64_t size, std::string_view der);
 
  private:
-  // The part of a line that has come; the rest may follow.
-  struct Partial {
+  // A stream of the command's: the part of a line that has come; the rest may follow.
+  struct Output {
+    explicit Output(const proxy::ScrubPatterns& secrets) : scrubber(secrets) {}
+    proxy::Scrubber scrubber;
     std::string bytes;
     int64_t time_ns = 0;
   };
+  void take_output(size_t stream, std::string_view bytes);
+  void end_output();
   void keep_line(int stream, int64_t time_ns, std::string_view bytes);
   void keep_partials();
   void attest_output();
@@ -81,10 +90,13 @@ class Recorder {
   [[nodiscard]] std::string clean(std::string_view text) const;
   // The same, without a copy where nothing has to be taken out; until the next call.
   std::string_view clean_view(std::string_view text);
-  [[nodiscard]] bool is_redacted(std::string_view name) const;
+  [[nodiscard]] Json cleaned(const Json::View& json) const;
+  std::string_view clean_urls(std::string_view text);
   void append_headers(std::string& out, const proxy::Headers& headers);
   void write_body(JsonText& json, const char* key, const char* cut_key,
-                  const proxy::Headers& headers, const proxy::Snippet& body);
+                  const proxy::Headers& headers, const proxy::Snippet& body,
+                  const proxy::Exchange& exchange);
+  void mask_private_headers(std::string& text, const proxy::Headers& headers) const;
   void write_exchange(const proxy::Exchange& exchange, JsonText& json);
   void write_waiting();
   void tell_untold();
@@ -95,7 +107,7 @@ class Recorder {
   std::unique_ptr<store::RecordWriter> writer_;
   std::function<void(const Error&)> on_broken_;
   proxy::ScrubPatterns secrets_;
-  std::vector<std::string> redacted_;
+  PrivateHeaders private_headers_;
   bool ended_ = false;            // "run.ended" is written: what comes late is not of this run
   std::optional<Error> broken_;   // for good
   std::optional<Error> trouble_;  // the last commit failed; it is tried again
@@ -111,9 +123,9 @@ class Recorder {
   uint64_t told_size_ = 0;                // of the last head that on_signed_ was called with
   std::vector<proxy::Exchange> waiting_;  // few, and never past the end of the turn
   Later write_waiting_;
-  std::array<Partial, 2> partial_;  // stdout, stderr
-  uint64_t unattested_bytes_ = 0;   // of output that no audit record speaks of yet
-  JsonText json_;                   // these two are kept for their memory
+  std::array<Output, 2> output_;   // stdout, stderr; depends-on: secrets_
+  uint64_t unattested_bytes_ = 0;  // of output that no audit record speaks of yet
+  JsonText json_;                  // these two are kept for their memory
   std::string room_;
 };
 

@@ -10,7 +10,6 @@
 #include "core/fd.h"
 #include "core/log.h"
 #include "core/text.h"
-#include "user_config.h"
 #include "wall_settings.h"
 
 namespace moat {
@@ -104,9 +103,8 @@ Result<void> Run::prepare(const Home& home) {
   auto grants = resolve_grants(home, config_.grants);
   if (!grants) return grants.error();
 
-  if (auto opened = open_record(home); !opened) return opened;
+  if (auto opened = open_record(home, *grants); !opened) return opened;
   keep_bodies_ = record_->keeps_bodies();
-  keep_out_proxy(recorder(), config_);
   recorder().audit("run.created", created_data());
   record_grants(recorder(), *grants);
 
@@ -128,13 +126,14 @@ Result<void> Run::prepare(const Home& home) {
   return {};
 }
 
-Result<void> Run::open_record(const Home& home) {
+Result<void> Run::open_record(const Home& home, const std::vector<GrantUse>& grants) {
   auto record = RunRecord::create(loop_, home, facts_.id, [this](const Error& error) {
     failure_ = error;
     kill("the record cannot be written");
   });
   if (!record) return record.error();
   record_ = std::move(*record);
+  keep_out_secrets(recorder(), config_, grants);
   recorder().facts(facts_);
   return {};
 }

@@ -53,7 +53,7 @@ class Run : private runtime::SandboxObserver,
  private:
   Run(Loop& loop, Config config, std::function<void()> on_started);
   Result<void> prepare(const Home& home);
-  Result<void> open_record(const Home& home);
+  Result<void> open_record(const Home& home, const std::vector<GrantUse>& grants);
   [[nodiscard]] Recorder& recorder() { return record_->recorder(); }
   proxy::Settings proxy_settings(std::vector<GrantUse> grants);
   runtime::SandboxSpec sandbox_spec() const;

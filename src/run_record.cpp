@@ -22,9 +22,6 @@
 namespace moat {
 namespace {
 
-// Values of these are never kept, on top of the headers that providers know as credentials.
-const std::vector<std::string> private_headers = {"cookie", "set-cookie"};
-
 void remove_directory(const std::string& directory) {
   std::error_code ignored;
   std::filesystem::remove_all(directory, ignored);
@@ -44,6 +41,12 @@ Result<std::unique_ptr<RunRecord>> RunRecord::create(Loop& loop, const Home& hom
                                                      std::function<void(const Error&)> on_broken) {
   auto user = user_config(home.root);
   if (!user) return user.error();
+  // Also those that this run was not granted: the agent may come by them in other ways.
+  const auto held = store::Vault::held(home.root);
+  if (!held) return held.error();
+  for (const Error& closed : held->closed)
+    log(Level::warning, "%s (until then this secret is not looked for in what is recorded)",
+        closed.message.c_str());
   if (mkdir(home.runs().c_str(), 0700) != 0 && errno != EEXIST)
     return errno_error("cannot make %s", home.runs().c_str());
   const std::string directory = home.run(id);
@@ -64,9 +67,8 @@ Result<std::unique_ptr<RunRecord>> RunRecord::create(Loop& loop, const Home& hom
   if (!writer) return failed(writer.error());
   record->recorder_ =
       std::make_unique<Recorder>(loop, system_clock(), std::move(*writer), std::move(on_broken));
-  auto redacted = private_headers;
-  for (const auto& name : credential_headers()) redacted.push_back(lower(name));
-  record->recorder_->redact_headers(redacted);
+  record->recorder_->redact_headers(credential_headers());
+  record->recorder_->keep_out(held->secrets);
   return record;
 }
 

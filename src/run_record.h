@@ -21,7 +21,8 @@ namespace moat {
 
 class RunRecord {
  public:
-  // Makes runs/<id>/. `on_broken` as in Recorder. Where it fails, nothing is left behind.
+  // Makes runs/<id>/. `on_broken` as in Recorder. Every secret in the vault is kept out of it.
+  // Where it fails, nothing is left behind.
   static Result<std::unique_ptr<RunRecord>> create(Loop& loop, const Home& home,
                                                    const std::string& id,
                                                    std::function<void(const Error&)> on_broken);

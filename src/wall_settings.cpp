@@ -63,17 +63,37 @@ void describe_wall(const Config& config, Json& into) {
       .set("upstream_proxy", config.upstream_proxy ? config.upstream_proxy->name() : "");
 }
 
-void keep_out_proxy(Recorder& recorder, const Config& config) {
-  if (!config.upstream_proxy) return;
-  recorder.keep_out(config.upstream_proxy->password.reveal());
-  recorder.keep_out(config.upstream_proxy->credentials.reveal());
+void keep_out_secrets(Recorder& recorder, const Config& config,
+                      const std::vector<GrantUse>& grants) {
+  std::vector<Secret> secrets;
+  std::vector<std::string> headers;
+  for (const auto& grant : grants) {
+    for (const auto& injection : grant.injections) {
+      secrets.push_back(injection.secret.clone());
+      // "Basic dXNlcjp0b2tlbg==": as it is on the wire.
+      const std::string_view value = injection.value.reveal();
+      secrets.emplace_back(value.substr(value.find(' ') + 1));
+      headers.push_back(injection.header);
+    }
+  }
+  if (config.upstream_proxy) {
+    secrets.push_back(config.upstream_proxy->password.clone());
+    secrets.push_back(config.upstream_proxy->credentials.clone());
+  }
+  recorder.keep_out(secrets);
+  recorder.redact_headers(headers);
 }
 
 void record_grants(Recorder& recorder, const std::vector<GrantUse>& grants) {
   for (const auto& grant : grants) {
-    recorder.audit("secret.resolved",
-                   Json::object().set("grant", grant.name).set("source", grant.source).clone());
-    for (const auto& injection : grant.injections) recorder.keep_out(injection.secret.reveal());
+    Json hosts = Json::array();
+    for (const auto& injection : grant.injections) hosts.add(injection.host);
+    recorder.audit("secret.resolved", Json::object()
+                                          .set("grant", grant.name)
+                                          .set("hosts", std::move(hosts))
+                                          .set("profile", grant.profile)
+                                          .set("source", grant.source)
+                                          .clone());
   }
 }
 

@@ -18,9 +18,11 @@ proxy::Settings wall_settings(const Config& config, const std::string& run_name,
                               std::vector<GrantUse> grants);
 // Members of "run.created" that say what may be reached.
 void describe_wall(const Config& config, Json& into);
-// Keeps the password of the proxy on the way out of what is recorded from here.
-void keep_out_proxy(Recorder& recorder, const Config& config);
-// Tells of each secret that was resolved, and keeps all of them out of what is recorded from here.
+// Keeps the secrets of this run out of what is recorded from here: those of its grants, and the
+// password of the proxy on the way.
+void keep_out_secrets(Recorder& recorder, const Config& config,
+                      const std::vector<GrantUse>& grants);
+// Tells of each secret that was resolved.
 void record_grants(Recorder& recorder, const std::vector<GrantUse>& grants);
 
 }  // namespace moat

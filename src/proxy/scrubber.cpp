@@ -25,6 +25,16 @@ size_t pair_hash(char a, char b) {
 }  // namespace
 
 void ScrubPatterns::add(std::string_view secret) {
+  add_forms(secret);
+  index();
+}
+
+void ScrubPatterns::add(const std::vector<Secret>& secrets) {
+  for (const Secret& secret : secrets) add_forms(secret.reveal());
+  index();
+}
+
+void ScrubPatterns::add_forms(std::string_view secret) {
   if (secret.size() < shortest_secret) return;
   std::string raw(secret);
   add_form(raw);
@@ -36,20 +46,19 @@ void ScrubPatterns::add(std::string_view secret) {
     }
     for (std::string& form : encoded_forms(secret)) add_form(form);
   }
-  index();
 }
 
 void ScrubPatterns::add_form(std::string& form) {
-  const bool known = std::any_of(patterns_.begin(), patterns_.end(),
-                                 [&](const Secret& p) { return p.reveal() == form; });
-  if (!known) patterns_.emplace_back(std::string_view(form));
+  patterns_.emplace_back(std::string_view(form));
   wipe(form);
 }
 
 void ScrubPatterns::index() {
-  std::sort(patterns_.begin(), patterns_.end(), [](const Secret& a, const Secret& b) {
-    return byte(a.reveal().front()) < byte(b.reveal().front());
-  });
+  if (patterns_.empty()) return;
+  std::sort(patterns_.begin(), patterns_.end(),
+            [](const Secret& a, const Secret& b) { return a.reveal() < b.reveal(); });
+  const auto same = [](const Secret& a, const Secret& b) { return a.reveal() == b.reveal(); };
+  patterns_.erase(std::unique(patterns_.begin(), patterns_.end(), same), patterns_.end());
   size_t shortest = longest_window;
   first_.fill(0);
   for (const Secret& pattern : patterns_) {
@@ -57,8 +66,7 @@ void ScrubPatterns::index() {
     shortest = std::min(shortest, pattern.size());
     ++first_[byte(pattern.reveal().front()) + size_t{1}];
   }
-  for (size_t i = 1; i < first_.size(); ++i)
-    first_[i] = static_cast<unsigned short>(first_[i] + first_[i - 1]);
+  for (size_t i = 1; i < first_.size(); ++i) first_[i] += first_[i - 1];
   window_ = shortest;
   shifts_.assign(shift_count, static_cast<unsigned char>(window_ - 1));
   for (const Secret& pattern : patterns_) {

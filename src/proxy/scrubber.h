@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -20,6 +21,7 @@ class ScrubPatterns {
   // Adds all forms of `secret`; one of fewer than 8 bytes is taken raw only, and of fewer than 4
   // not at all, for it would hit ordinary text.
   void add(std::string_view secret);
+  void add(const std::vector<Secret>& secrets);  // quicker than one by one
   [[nodiscard]] bool empty() const { return patterns_.empty(); }
   [[nodiscard]] size_t longest() const { return longest_; }
 
@@ -32,6 +34,7 @@ class ScrubPatterns {
 
  private:
   static constexpr size_t shift_count = 4096;
+  void add_forms(std::string_view secret);
   void add_form(std::string& form);  // and wipes it
   void index();
   [[nodiscard]] ScrubMatch next(std::string_view text, size_t from, size_t until) const;
@@ -44,7 +47,7 @@ class ScrubPatterns {
   // how far the window can move without passing over a pattern.
   size_t window_ = 0;
   std::vector<unsigned char> shifts_;
-  std::array<unsigned short, 257> first_{};  // where the patterns with this first byte begin
+  std::array<uint32_t, 257> first_{};  // where the patterns with this first byte begin
   EscapedPatterns escaped_;
 };
 

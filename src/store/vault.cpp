@@ -1,6 +1,7 @@
 #include "store/vault.h"
 
 #include <dirent.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -109,6 +110,22 @@ Result<Secret> open_key(const std::string& path) {
   return error(Errc::busy, "%s is being replaced by somebody else", path.c_str());
 }
 
+// What is called by a name of ours and this suffix; nothing where there is no such directory.
+Result<std::vector<std::string>> names_in(const std::string& path, std::string_view ending) {
+  std::vector<std::string> found;
+  const Handle<DIR, closedir> directory(opendir(path.c_str()));
+  if (!directory && errno == ENOENT) return found;
+  if (!directory) return errno_error("cannot list %s", path.c_str());
+  while (const dirent* entry = readdir(directory.get())) {
+    const std::string_view file = entry->d_name;
+    if (file.size() <= ending.size() || !file.ends_with(ending)) continue;
+    const std::string_view name = file.substr(0, file.size() - ending.size());
+    if (is_name(name)) found.emplace_back(name);
+  }
+  std::sort(found.begin(), found.end());
+  return found;
+}
+
 }  // namespace
 
 Result<Vault> Vault::open(const std::string& home) {
@@ -179,20 +196,33 @@ Result<std::vector<std::string>> Vault::names(const std::string& profile) {
   if (!profile.empty()) {
     if (auto good = check_names("x", profile); !good) return good.error();
   }
-  const std::string path = directory_of(directory_, profile);
-  std::vector<std::string> found;
-  const Handle<DIR, closedir> directory(opendir(path.c_str()));
-  if (!directory && errno == ENOENT) return found;
-  if (!directory) return errno_error("cannot list %s", path.c_str());
-  while (const dirent* entry = readdir(directory.get())) {
-    const std::string_view file = entry->d_name;
-    if (file.size() <= suffix.size() || file.substr(file.size() - suffix.size()) != suffix)
-      continue;
-    const std::string_view name = file.substr(0, file.size() - suffix.size());
-    if (is_name(name)) found.emplace_back(name);
+  return names_in(directory_of(directory_, profile), suffix);
+}
+
+Result<std::vector<std::string>> Vault::profiles() {
+  return names_in(directory_ + "/profiles", "");
+}
+
+Result<Vault::Held> Vault::held(const std::string& home) {
+  Held held;
+  if (access((home + "/credentials.key").c_str(), F_OK) != 0) return held;
+  auto vault = open(home);
+  if (!vault) return vault.error();
+  auto profiles = vault->profiles();
+  if (!profiles) return profiles.error();
+  profiles->emplace_back();
+  for (const std::string& profile : *profiles) {
+    const auto names = vault->names(profile);
+    if (!names) return names.error();
+    for (const std::string& name : *names) {
+      auto sealed = vault->get(name, profile);
+      if (sealed)
+        held.secrets.push_back(std::move(sealed->secret));
+      else
+        held.closed.push_back(sealed.error());
+    }
   }
-  std::sort(found.begin(), found.end());
-  return found;
+  return held;
 }
 
 }  // namespace moat::store

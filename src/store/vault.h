@@ -29,6 +29,14 @@ class Vault {
   // by somebody else: the message has the chmod that mends it.
   static Result<Vault> open(const std::string& home);
 
+  // Every secret of every profile, and why one could not be opened. Without a vault there are none,
+  // and nothing is made.
+  struct Held {
+    std::vector<Secret> secrets;
+    std::vector<Error> closed;
+  };
+  static Result<Held> held(const std::string& home);
+
   // The name and profile are associated data: a file moved to another name does not open. Written
   // atomically, 0600.
   Result<void> put(const Sealed& sealed);
@@ -36,6 +44,7 @@ class Vault {
   Result<Sealed> get(const std::string& name, const std::string& profile);
   Result<void> remove(const std::string& name, const std::string& profile);
   Result<std::vector<std::string>> names(const std::string& profile);  // sorted
+  Result<std::vector<std::string>> profiles();  // sorted; the default, "", not among them
 
  private:
   Vault() = default;

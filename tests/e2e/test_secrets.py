@@ -125,17 +125,45 @@ class Secrets(MoatTest):
         self.assertEqual(sealed.stat().st_mode & 0o777, 0o600)
         self.assertEqual(self.moat_home.stat().st_mode & 0o777, 0o700)
 
+    def test_no_secret_of_the_vault_is_kept_wherever_an_agent_has_it_from(self):
+        # Not granted to this run: it came by the token in some other way.
+        there = "https://allowed.example.test"
+        self.run_moat(
+            "sh", "-c",
+            "t=%s; echo out: $t; echo err: $t >&2; printf '%%s' \"${t%%??????}\"; sleep 0.3; "
+            "printf '%%s\\n' \"${t#??????????????????????????????????}\"; "
+            "printf %%s \"see: $t\" | base64 -w 0; printf %%s $t | od -An -tx1 | tr -d ' \\n'; "
+            "curl -s %s/open/$t?q=$t -H \"X-Mine: $t\" -d \"mine=$t\"; "
+            "curl -s %s/echo -H \"Authorization: Bearer $t\" -d \"{\\\"mine\\\": \\\"$t\\\"}\" "
+            "-H 'Content-Type: application/json'; "
+            "getent hosts $t.example.test; true" % (self.token, there, there))
+        self.assertGreater(self.search_tree(self.moat_home), 3)
+        record = pathlib.Path(self.moat_home, "runs", self.last_run()["id"], "record.mdb")
+        kept = record.read_bytes()
+        stars = b"*" * len(self.token)
+        for planted in (b"out: " + stars, b"err: " + stars, b"t=" + stars, b"/open/" + stars,
+                        b"?q=" + stars, b'"x-mine","' + stars, b"mine=" + stars,
+                        b'\\"mine\\": \\"' + stars, stars.lower() + b".example.test"):
+            self.assertTrue(planted in kept, planted)
+
     def test_never_printed_by_grant(self):
         done = self.grant_github()
         self.assert_absent((done.stdout + done.stderr).encode(), "moat grant")
 
     def test_a_token_typed_by_the_agent_is_not_kept_either(self):
         self.run_moat("curl", "-s", "https://allowed.example.test/open/x", "-H",
-                      "Authorization: Bearer typed-by-the-agent", "-H", "Cookie: id=typed-too")
+                      "Authorization: Bearer typed-by-the-agent", "-H", "Cookie: id=typed-too",
+                      "https://allowed.example.test/open/y?access_token=typed-as-well", "-d",
+                      "client_secret=typed-like-that&q=other", "-H", "X-Api-Key: typed-so")
         for words in (["trace", "--network", "-v"], ["trace", "--network", "--json"]):
             shown = self.moat(*words).stdout
-            self.assertNotIn("typed-by-the-agent", shown)
-            self.assertNotIn("typed-too", shown)
+            self.assertNotIn("typed-", shown)
+        record = pathlib.Path(self.moat_home, "runs", self.last_run()["id"], "record.mdb")
+        # In the command it is what the user typed, in front of everybody: that is on record.
+        kept = record.read_bytes()
+        for text in (b"client_secret=[redacted]&q=other", b"access_token=[redacted]"):
+            self.assertTrue(text in kept, text)
+        self.assertFalse(b'Bearer typed-by-the-agent"]' in kept)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <string>
 #include <utility>
 #include <vector>
@@ -309,6 +310,45 @@ void processes_that_start_at_once_share_one_key(VaultTest& t) {
   assert_int_equal(need(vault.names("")).size(), 8);
 }
 
+void every_secret_of_every_profile_is_held(VaultTest& t) {
+  t.put("github");
+  t.put("other", "", "second-secret");
+  t.put("github", "work", "third-secret");
+  t.put("github", "home", "fourth-secret");
+  const auto held = need(Vault::held(t.home));
+  std::vector<std::string> found;
+  for (const Secret& secret : held.secrets) found.emplace_back(secret.reveal());
+  std::sort(found.begin(), found.end());
+  const std::vector<std::string> wanted = {"fourth-secret", std::string(token), "second-secret",
+                                           "third-secret"};
+  assert_true(found == wanted);
+  assert_true(held.closed.empty());
+}
+
+void one_that_does_not_open_hides_no_other(VaultTest& t) {
+  t.put("github");
+  t.put("other", "", "second-secret");
+  auto bytes = need(moat::read_file(t.file, 4096));
+  bytes.back() = static_cast<char>(bytes.back() ^ 1);
+  need(moat::write_file_atomically(t.file, bytes, 0600));
+  const auto held = need(Vault::held(t.home));
+  assert_int_equal(held.secrets.size(), 1);
+  assert_int_equal(held.closed.size(), 1);
+  assert_true(held.closed[0].code == Errc::tampered);
+}
+
+void where_there_is_no_vault_none_is_made(VaultTest& t) {
+  assert_true(need(Vault::held(t.home)).secrets.empty());
+  assert_int_equal(t.mode(t.home), 0);
+}
+
+void a_vault_that_is_open_to_others_holds_nothing_for_us(VaultTest& t) {
+  t.put("github");
+  chmod((t.home + "/credentials").c_str(), 0755);
+  const auto held = Vault::held(t.home);
+  assert_true(!held && held.error().code == Errc::denied);
+}
+
 }  // namespace
 
 int main() {
@@ -332,6 +372,10 @@ int main() {
       MOAT_TEST(VaultTest, a_key_of_another_size_is_refused),
       MOAT_TEST(VaultTest, what_is_too_large_is_refused),
       MOAT_TEST(VaultTest, processes_that_start_at_once_share_one_key),
+      MOAT_TEST(VaultTest, every_secret_of_every_profile_is_held),
+      MOAT_TEST(VaultTest, one_that_does_not_open_hides_no_other),
+      MOAT_TEST(VaultTest, where_there_is_no_vault_none_is_made),
+      MOAT_TEST(VaultTest, a_vault_that_is_open_to_others_holds_nothing_for_us),
   };
   return cmocka_run_group_tests_name("store/vault", tests, nullptr, nullptr);
 }

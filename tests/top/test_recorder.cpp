@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "core/clock.h"
+#include "core/fd.h"
 #include "core/text.h"
 #include "store/record.h"
 
@@ -103,12 +104,136 @@ void a_secret_is_kept_out_of_bodies_even_where_they_are_cut(RecorderTest& t) {
   }
 }
 
+// All bytes of the record, as they lie on disk.
+std::string bytes_of(const RecorderTest& t) {
+  return std::string(*read_file(t.directory.at("record.mdb"), 64 << 20));
+}
+
+// What a secret may look like: planted, and then looked for.
+std::vector<std::string> planted(const std::string& word) {
+  return {word,
+          hex(word),
+          base64(word),
+          base64("x" + word),
+          base64("user:" + word + "\n"),
+          base64url(word),
+          "s3cret%2FToken%2B0123456789abcdef",
+          "s3cret\\/Token+0123456789abcdef",
+          "s3cret%2fToken+0123456789abcdef"};
+}
+std::vector<std::string> looked_for(const std::string& word) {
+  std::vector<std::string> forms = planted(word);
+  forms.emplace_back("Token+0123456789abcdef");
+  for (std::string& form : forms) {
+    // Of base64 what does not depend on what stands around it.
+    if (form.find("0123456789") == std::string::npos) form = form.substr(8, form.size() - 16);
+  }
+  return forms;
+}
+
+void a_secret_is_kept_out_wherever_it_appears(RecorderTest& t) {
+  t.recorder->redact_headers({"X-Strange"});
+  for (const std::string& word : planted(secret)) {
+    proxy::Exchange e;
+    e.host = word + ".example.com";
+    e.method = word;
+    e.path = "/" + word + "/?q=" + word;
+    e.reason = "this is why: " + word;
+    e.rule = "deny /" + word;
+    e.rule_where = word + ":1:2";
+    e.request_headers = {{"X-" + word, word}, {"Referer", "https://a.example/?q=" + word}};
+    e.response_headers = {{"Location", "/" + word}, {"Link", "</?token=x>; title=" + word}};
+    e.request_body = body_of("a " + word + " b");
+    e.response_body = body_of("{\"a\":\"" + word + "\"}");
+    t.recorder->exchange(std::move(e));
+    t.recorder->dns({0, word + ".example.com", "A", word, "because of " + word});
+    t.recorder->audit("stop", Json::object().set("by", word).set(word, Json::array().add(word)));
+    RunFacts facts;
+    facts.command = {"curl", "-H", "Authorization: Bearer " + word};
+    facts.workspace = "/" + word;
+    t.recorder->facts(facts);
+    t.recorder->output(runtime::OutputStream::out, "out: " + word + "\n");
+    t.recorder->output(runtime::OutputStream::err, "err: " + word);
+  }
+  assert_int_equal(t.data_of("exchange").size(), planted(secret).size());
+  assert_string_equal(t.broken.c_str(), "");
+  const std::string bytes = bytes_of(t);
+  assert_true(bytes.find("because of ***") != std::string::npos);
+  assert_true(bytes.find("this is why: ***") != std::string::npos);
+  assert_true(bytes.find("out: ***") != std::string::npos);
+  assert_true(bytes.find("err: ***") != std::string::npos);
+  for (const std::string& word : looked_for(secret)) {
+    const bool found = bytes.find(word) != std::string::npos;
+    if (found) print_error("found: %s\n", word.c_str());
+    assert_false(found);
+  }
+}
+
+void values_that_are_known_to_be_credentials_are_not_kept(RecorderTest& t) {
+  t.recorder->redact_headers({"X-Strange"});
+  proxy::Exchange e;
+  e.path = "/list?q=kept-1&access_token=hidden-1";
+  e.request_headers = {{"Authorization", "Bearer hidden-2"},
+                       {"COOKIE", "id=hidden-3"},
+                       {"x-strange", "hidden-4"},
+                       {"Referer", "https://a.example/?key=hidden-5"},
+                       {"Content-Type", "application/x-www-form-urlencoded; charset=utf-8"}};
+  e.response_headers = {{"Set-Cookie", "id=hidden-6; HttpOnly"},
+                        {"X-Auth-Token", "hidden-7"},
+                        {"Location", "/cb#id_token=hidden-8&state=kept-2"}};
+  e.request_body = body_of("name=kept-3&client_secret=hidden-9");
+  e.response_body = body_of("you said: Bearer hidden-2, hidden-2");
+  t.recorder->exchange(std::move(e));
+  const auto data = t.data_of("exchange");
+  const auto json = Json::parse(data[0]);
+  const std::string path = (*json)["path"].string();
+  assert_string_equal(path.c_str(), "/list?q=kept-1&access_token=[redacted]");
+  const std::string value = (*json)["request_headers"][size_t{0}][size_t{1}].string();
+  assert_string_equal(value.c_str(), "[redacted]");
+  const std::string bytes = bytes_of(t);
+  assert_true(bytes.find("hidden-") == std::string::npos);
+  for (const char* kept : {"kept-1", "kept-2", "kept-3"})
+    assert_true(bytes.find(kept) != std::string::npos);
+}
+
+void a_secret_in_pieces_of_output_is_found(RecorderTest& t) {
+  const std::string word(secret);
+  const std::string lines = "-----BEGIN-----\nnobody-else-knows\n-----END-----\n";
+  t.recorder->keep_out(lines);
+  for (size_t cut = 1; cut < word.size(); ++cut) {
+    t.recorder->output(runtime::OutputStream::out, "it is " + word.substr(0, cut));
+    // Committed in between, and something comes on the other stream.
+    assert_true(t.recorder->commit().has_value());
+    t.recorder->output(runtime::OutputStream::err, "meanwhile\n");
+    t.recorder->output(runtime::OutputStream::out, word.substr(cut) + "!\n");
+  }
+  // Where a line of 16 KiB is cut, and over lines.
+  for (size_t before = 16384 - word.size(); before <= 16384; ++before)
+    t.recorder->output(runtime::OutputStream::out, std::string(before, 'x') + word + "\n");
+  t.recorder->output(runtime::OutputStream::out, lines);
+  // One that was only begun is no secret.
+  t.recorder->output(runtime::OutputStream::out, "the end: " + word.substr(0, 20));
+  (void)t.data_of("output");
+  const std::string bytes = bytes_of(t);
+  assert_true(bytes.find("nobody-else") == std::string::npos);
+  // Each half: what stands before the cut and behind it.
+  assert_true(bytes.find(word.substr(word.size() - 6)) == std::string::npos);
+  size_t begun = 0;
+  for (size_t at = bytes.find("s3cret"); at != std::string::npos; at = bytes.find("s3cret", at + 1))
+    ++begun;
+  assert_true(begun >= 1);  // a page of the file may be there twice
+  assert_true(bytes.find("the end: " + word.substr(0, 20)) != std::string::npos);
+}
+
 }  // namespace
 
 int main() {
   const CMUnitTest tests[] = {
       MOAT_TEST(RecorderTest, bodies_that_are_text_are_kept),
       MOAT_TEST(RecorderTest, a_secret_is_kept_out_of_bodies_even_where_they_are_cut),
+      MOAT_TEST(RecorderTest, a_secret_is_kept_out_wherever_it_appears),
+      MOAT_TEST(RecorderTest, values_that_are_known_to_be_credentials_are_not_kept),
+      MOAT_TEST(RecorderTest, a_secret_in_pieces_of_output_is_found),
   };
   return cmocka_run_group_tests_name("top/recorder", tests, nullptr, nullptr);
 }
