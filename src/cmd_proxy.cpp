@@ -122,7 +122,8 @@ int serve(const Home& home, ProxyPlan plan, std::string& client) {
   if (!run) return complain(run.error());
   std::vector<std::unique_ptr<Signal>> signals;
   const auto stops = [&](int number, const char* name) {
-    signals.push_back(std::make_unique<Signal>(loop, number, [&run, name] { (*run)->stop(name); }));
+    signals.push_back(std::make_unique<Signal>(
+        loop, number, [&run, number, name] { (*run)->stop(asker(name, number)); }));
   };
   stops(SIGINT, "SIGINT");
   stops(SIGTERM, "SIGTERM");

@@ -31,10 +31,10 @@ class RunSignals {
  public:
   RunSignals(Loop& loop, Run& run) : run_(run) {
     on(loop, SIGINT, [this] { interrupted(); });
-    on(loop, SIGTERM, [this] { terminated("SIGTERM"); });
-    on(loop, SIGHUP, [this] { terminated("SIGHUP"); });
+    on(loop, SIGTERM, [this] { terminated(asker("SIGTERM", SIGTERM)); });
+    on(loop, SIGHUP, [this] { terminated(asker("SIGHUP", SIGHUP)); });
     for (const int number : {SIGQUIT, SIGUSR1, SIGUSR2})
-      on(loop, number, [this, number] { run_.pass_signal(number); });
+      on(loop, number, [this, number] { run_.pass_signal(number, asker("signal", number)); });
   }
 
  private:
@@ -43,13 +43,15 @@ class RunSignals {
   }
   void interrupted() {
     ++interrupts_;
-    if (interrupts_ == 1) return run_.pass_signal(SIGINT);
-    if (interrupts_ == 2) return run_.stop(stop_grace, "Ctrl-C");
-    run_.kill("Ctrl-C");
+    const bool typed = Signal::sender(SIGINT).pid == 0;
+    const Asker who = asker(typed ? "Ctrl-C" : "SIGINT", SIGINT);
+    if (interrupts_ == 1) return run_.pass_signal(SIGINT, who);
+    if (interrupts_ == 2) return run_.stop(stop_grace, who);
+    run_.kill(who);
   }
-  void terminated(const char* name) {
-    if (++terminations_ > 1) return run_.kill(name);
-    run_.stop(stop_grace, name);
+  void terminated(const Asker& who) {
+    if (++terminations_ > 1) return run_.kill(who);
+    run_.stop(stop_grace, who);
   }
 
   Run& run_;

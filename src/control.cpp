@@ -20,6 +20,13 @@ constexpr size_t longest_request = 4 * 1024;
 constexpr size_t most_clients = 16;
 constexpr int answer_within_ms = 5000;
 
+ControlServer::Peer peer_of(int fd) {
+  ucred who{};
+  socklen_t size = sizeof who;
+  if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &size) != 0) return {};
+  return {who.pid, static_cast<int64_t>(who.uid)};
+}
+
 }  // namespace
 
 // One connection: a line comes, an answer goes, and that is all.
@@ -27,6 +34,7 @@ class ControlServer::Client : private Stream::Handler {
  public:
   Client(ControlServer& server, Fd fd)
       : server_(server),
+        peer_(peer_of(fd.get())),
         stream_(server.loop_, std::move(fd), *this, {longest_request, 64 * 1024}) {}
 
  private:
@@ -39,7 +47,7 @@ class ControlServer::Client : private Stream::Handler {
     }
     Json answer = Json::object();
     if (auto request = Json::parse(input.substr(0, end))) {
-      answer = server_.serve_(*request);
+      answer = server_.serve_(*request, peer_);
     } else {
       answer.set("error", request.error().message);
     }
@@ -58,6 +66,7 @@ class ControlServer::Client : private Stream::Handler {
 
   friend class ControlServer;
   ControlServer& server_;
+  Peer peer_;
   Stream stream_;
   bool left_ = false;
 };

@@ -2,6 +2,7 @@
 // Its directory is 0700, so whoever can connect is the user.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -16,9 +17,14 @@ namespace moat {
 
 class ControlServer {
  public:
+  // The process that connected, as the kernel knows it: pid 0 where it is in another pid namespace.
+  struct Peer {
+    int64_t pid = 0;
+    int64_t uid = -1;
+  };
   // Answers each request by what `serve` returns. At most 16 connections at once, one line of at
   // most 4 KiB each.
-  using Serve = std::function<Json(const Json& request)>;
+  using Serve = std::function<Json(const Json& request, const Peer& peer)>;
   static Result<std::unique_ptr<ControlServer>> open(Loop& loop, const std::string& directory,
                                                      Serve serve);
   ~ControlServer();  // removes the socket

@@ -38,7 +38,7 @@ Result<std::unique_ptr<ProxyRun>> ProxyRun::create(Loop& loop, const Home& home,
 Result<void> ProxyRun::begin(const Home& home) {
   auto record = RunRecord::create(loop_, home, facts_.id, [this](const Error& error) {
     failure_ = error;
-    stop("the record cannot be written");
+    stop({"the record cannot be written"});
   });
   if (!record) return record.error();
   record_ = std::move(*record);
@@ -59,7 +59,8 @@ Result<void> ProxyRun::begin(const Home& home) {
   if (!proxy) return proxy.error();
   proxy_ = std::move(*proxy);
   auto control = ControlServer::open(
-      loop_, record_->directory(), [this](const Json& request) { return serve_control(request); });
+      loop_, record_->directory(),
+      [this](const Json& request, const auto& peer) { return serve_control(request, peer); });
   if (!control) return control.error();
   control_ = std::move(*control);
   if (auto written = write_file_atomically(plan_.ca_out, proxy_->ca_pem(), 0644, Sync::no);
@@ -124,20 +125,20 @@ void ProxyRun::on_dns(const proxy::DnsQuestion& question) {
   record_->recorder().dns(question);
 }
 
-Json ProxyRun::serve_control(const Json& request) {
+Json ProxyRun::serve_control(const Json& request, const ControlServer::Peer& peer) {
   const std::string what = request["op"].string();
   if (what == "stop") {
     // From the loop: the answer leaves first.
-    loop_.defer([this] { stop("moat stop"); });
+    loop_.defer([this, asker = Asker{"moat stop", peer.pid, peer.uid}] { stop(asker); });
     return Json::object().set("ok", true).set("id", facts_.id).clone();
   }
   return Json::object().set("error", "unknown request '" + printable(what) + "'").clone();
 }
 
-void ProxyRun::stop(const std::string& asked_by) {
+void ProxyRun::stop(const Asker& asker) {
   if (std::exchange(ended_, true)) return;
   Recorder& recorder = record_->recorder();
-  recorder.audit("stop", Json::object().set("by", asked_by).clone());
+  recorder.audit("stop", asker.to_json());
   proxy_.reset();  // tells of the exchanges that it cuts
   facts_.state = "ended";
   facts_.exit_status = failure_ ? 1 : 0;

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "asker.h"
 #include "config.h"
 #include "control.h"
 #include "core/loop.h"
@@ -41,7 +42,7 @@ class ProxyRun : private proxy::Observer {
   ProxyRun& operator=(const ProxyRun&) = delete;
 
   // At once; what is being served is cut, and recorded as such.
-  void stop(const std::string& asked_by);
+  void stop(const Asker& asker);
 
   [[nodiscard]] const std::vector<Listening>& listeners() const { return plan_.listeners; }
   // Why it had to end, where nobody asked it to.
@@ -54,7 +55,7 @@ class ProxyRun : private proxy::Observer {
   Result<void> begin(const Home& home);
   proxy::Settings settings();
   [[nodiscard]] Json created_data() const;
-  Json serve_control(const Json& request);
+  Json serve_control(const Json& request, const ControlServer::Peer& peer);
 
   Result<void> recording() override { return record_->recorder().state(); }
   void on_exchange(proxy::Exchange exchange) override;

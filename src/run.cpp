@@ -63,7 +63,7 @@ Run::Run(Loop& loop, Config config, std::function<void()> on_started)
     : loop_(loop),
       config_(std::move(config)),
       on_started_(std::move(on_started)),
-      grace_(loop, [this] { kill("the grace period is over"); }),
+      grace_(loop, [this] { kill({"the grace period is over"}); }),
       born_ns_(system_clock().monotonic_ns()) {
   facts_.id = new_run_id();
   facts_.name = config_.name;
@@ -116,7 +116,8 @@ Result<void> Run::prepare(const Home& home) {
   proxy_ = std::move(*proxy);
 
   auto control = ControlServer::open(
-      loop_, record_->directory(), [this](const Json& request) { return serve_control(request); });
+      loop_, record_->directory(),
+      [this](const Json& request, const auto& peer) { return serve_control(request, peer); });
   if (!control) return control.error();
   control_ = std::move(*control);
   // On disk before an engine makes anything: whoever finds this directory after a crash knows
@@ -129,7 +130,7 @@ Result<void> Run::prepare(const Home& home) {
 Result<void> Run::open_record(const Home& home, const std::vector<GrantUse>& grants) {
   auto record = RunRecord::create(loop_, home, facts_.id, [this](const Error& error) {
     failure_ = error;
-    kill("the record cannot be written");
+    kill({"the record cannot be written"});
   });
   if (!record) return record.error();
   record_ = std::move(*record);
@@ -271,7 +272,7 @@ void Run::on_outlet_broken() {
   if (ended_) return finish_when_flushed();
   if (sandbox_) {
     sandbox_->resume_output();
-    pass_signal(SIGPIPE);
+    pass_signal(SIGPIPE, {"nobody reads the output any more"});
   }
 }
 
@@ -295,41 +296,48 @@ void Run::on_dns(const proxy::DnsQuestion& question) {
   recorder().dns(question);
 }
 
-void Run::pass_signal(int number) {
+void Run::pass_signal(int number, const Asker& asker) {
   if (ended_) return;
-  if (!sealed_ || !sandbox_)
-    return kill(format("signal %d before the command had started", number));
-  recorder().audit("signal", Json::object().set("signal", number).clone());
+  if (!sealed_ || !sandbox_) {
+    Asker early = asker;
+    early.by = format("signal %d before the command had started", number);
+    return kill(early);
+  }
+  Json data = asker.to_json();
+  data.set("signal", number);
+  recorder().audit("signal", data);
   sandbox_->signal(number);
 }
 
-void Run::stop(Milliseconds grace, const std::string& asked_by) {
+void Run::stop(Milliseconds grace, const Asker& asker) {
   if (ended_) return;
-  if (!sealed_ || !sandbox_) return kill(asked_by);
-  recorder().audit("stop", Json::object().set("by", asked_by).clone());
+  if (!sealed_ || !sandbox_) return kill(asker);
+  Json data = asker.to_json();
+  data.set("grace_ms", static_cast<int64_t>(grace.count()));
+  recorder().audit("stop", data);
   sandbox_->signal(SIGTERM);
   if (!grace_.running()) grace_.start(grace);
 }
 
-void Run::kill(const std::string& asked_by) {
+void Run::kill(const Asker& asker) {
   if (ended_) return;
-  recorder().audit("kill", Json::object().set("by", asked_by).clone());
+  recorder().audit("kill", asker.to_json());
   if (!sealed_ && !failure_)
-    failure_ = error(Errc::refused, "stopped before the command had started: %s", asked_by.c_str());
+    failure_ = error(Errc::refused, "stopped before the command had started: %s", asker.by.c_str());
   // on_exit or on_failed follows. An engine that does not answer is not waited for twice.
   if (sandbox_ && !killed_) {
     killed_ = true;
     sandbox_->kill();
     return;
   }
-  end(128 + SIGKILL, Json::object().set("reason", asked_by));
+  end(128 + SIGKILL, Json::object().set("reason", asker.by));
 }
 
-Json Run::serve_control(const Json& request) {
+Json Run::serve_control(const Json& request, const ControlServer::Peer& peer) {
   const std::string what = request["op"].string();
   if (what == "stop") {
     const int64_t seconds = std::clamp<int64_t>(request["grace"].integer(10), 0, 3600);
-    stop(std::chrono::seconds(seconds), "moat stop");
+    stop(std::chrono::seconds(seconds), {"moat stop", peer.pid, peer.uid});
     return Json::object().set("ok", true).set("id", facts_.id).clone();
   }
   return Json::object().set("error", "unknown request '" + printable(what) + "'").clone();

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "asker.h"
 #include "config.h"
 #include "control.h"
 #include "core/clock.h"
@@ -38,10 +39,10 @@ class Run : private runtime::SandboxObserver,
   Run& operator=(const Run&) = delete;
 
   // A signal of the user's, for the command.
-  void pass_signal(int number);
+  void pass_signal(int number, const Asker& asker);
   // SIGTERM to the command, SIGKILL to the whole sandbox `grace` later.
-  void stop(Milliseconds grace, const std::string& asked_by);
-  void kill(const std::string& asked_by);
+  void stop(Milliseconds grace, const Asker& asker);
+  void kill(const Asker& asker);
 
   [[nodiscard]] const std::string& id() const { return facts_.id; }
   [[nodiscard]] int exit_status() const { return exit_status_; }
@@ -61,7 +62,7 @@ class Run : private runtime::SandboxObserver,
   void on_engine_ready(const Result<void>& ready);
   [[nodiscard]] int64_t elapsed() const;  // nanoseconds since the run was created
   void end_span(const char* name);        // from the last end_span to now
-  Json serve_control(const Json& request);
+  Json serve_control(const Json& request, const ControlServer::Peer& peer);
   void end_command(int exit_status, Json how);  // what is on its way may take a moment more
   void end(int exit_status, Json how);
   void close_record();

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <utility>
@@ -248,11 +249,44 @@ void Later::serve() {
   fn();
 }
 
+namespace {
+
+// libevent's handler hears the number alone. Ours stands before it, and goes when libevent takes
+// its own away.
+struct NotedSender {
+  void (*next)(int) = nullptr;
+  volatile sig_atomic_t pid = 0;
+  volatile sig_atomic_t uid = 0;
+};
+std::array<NotedSender, NSIG> noted_senders;
+
+void note_sender(int number, siginfo_t* info, void* /*context*/) {
+  NotedSender& noted = noted_senders[static_cast<size_t>(number)];
+  const bool by_a_process = info->si_code <= 0;  // sigaction(2): SI_USER and its like
+  noted.pid = by_a_process ? info->si_pid : 0;
+  noted.uid = by_a_process ? static_cast<sig_atomic_t>(info->si_uid) : 0;
+  noted.next(number);
+}
+
+void note_senders(int number) {
+  struct sigaction action {};
+  if (sigaction(number, nullptr, &action) != 0) return;
+  const bool ours = (action.sa_flags & SA_SIGINFO) != 0;
+  if (ours || action.sa_handler == SIG_DFL || action.sa_handler == SIG_IGN) return;
+  noted_senders[static_cast<size_t>(number)].next = action.sa_handler;
+  action.sa_sigaction = note_sender;
+  action.sa_flags |= SA_SIGINFO;
+  (void)sigaction(number, &action, nullptr);
+}
+
+}  // namespace
+
 Signal::Signal(Loop& loop, int number, std::function<void()> fn)
     : Subscriber(loop, Priority::control), fn_(std::move(fn)) {
   event_ = evsignal_new(loop.base_, number, on_event, this);
   if (event_ == nullptr) die("out of memory");
   if (event_add(event_, nullptr) != 0) die("signals");
+  note_senders(number);
 }
 
 Signal::~Signal() {
@@ -266,6 +300,11 @@ void Signal::on_event(int /*fd*/, short /*what*/, void* self) noexcept {
 void Signal::serve() {
   const auto fn = fn_;
   fn();
+}
+
+SignalSender Signal::sender(int number) {
+  const NotedSender& noted = noted_senders[static_cast<size_t>(number)];
+  return {noted.pid, noted.uid};
 }
 
 }  // namespace moat

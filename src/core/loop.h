@@ -171,10 +171,18 @@ class Later final : private Subscriber {
   std::function<void()> fn_;
 };
 
+// Who sent a signal: 0 where no process did, but the terminal or the kernel.
+struct SignalSender {
+  int pid = 0;
+  int uid = 0;
+};
+
 class Signal final : private Subscriber {
  public:
   Signal(Loop& loop, int number, std::function<void()> fn);
   ~Signal() override;
+  // Of the last signal of this number that came while there was somebody to hear it.
+  static SignalSender sender(int number);
 
  private:
   static void on_event(int fd, short what, void* self) noexcept;

@@ -1,6 +1,7 @@
 #include "core/loop.h"
 
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <csignal>
@@ -197,6 +198,31 @@ void a_signal_is_served_on_the_loop(LoopTest& t) {
   assert_int_equal(t.calls, 1);
 }
 
+void a_signal_has_a_sender(LoopTest& t) {
+  t.signal = std::make_unique<Signal>(t.loop, SIGUSR1, [&t] { ++t.calls; });
+  assert_int_equal(Signal::sender(SIGUSR2).pid, 0);
+  const pid_t child = fork();
+  if (child == 0) {
+    kill(getppid(), SIGUSR1);
+    _exit(0);
+  }
+  assert_true(turn_until(t.loop, [&] { return t.calls == 1; }));
+  assert_int_equal(Signal::sender(SIGUSR1).pid, child);
+  assert_int_equal(Signal::sender(SIGUSR1).uid, getuid());
+  waitpid(child, nullptr, 0);
+  // A second listener, and one that comes back, hear it as before.
+  {
+    const Signal another(t.loop, SIGUSR1, [&t] { ++t.calls; });
+    raise(SIGUSR1);
+    assert_true(turn_until(t.loop, [&] { return t.calls == 3; }));
+  }
+  t.signal.reset();
+  t.signal = std::make_unique<Signal>(t.loop, SIGUSR1, [&t] { ++t.calls; });
+  raise(SIGUSR1);
+  assert_true(turn_until(t.loop, [&] { return t.calls == 4; }));
+  assert_int_equal(Signal::sender(SIGUSR1).pid, getpid());
+}
+
 void run_turns_until_stop(LoopTest& t) {
   t.timer = std::make_unique<Timer>(t.loop, [&t] {
     if (++t.calls == 3) {
@@ -229,6 +255,7 @@ int main() {
       MOAT_TEST(LoopTest, of_what_is_ready_together_traffic_comes_first_and_the_background_last),
       MOAT_TEST(LoopTest, a_timer_stopped_by_traffic_of_the_same_turn_does_not_fire),
       MOAT_TEST(LoopTest, a_signal_is_served_on_the_loop),
+      MOAT_TEST(LoopTest, a_signal_has_a_sender),
       MOAT_TEST(LoopTest, run_turns_until_stop),
   };
   return cmocka_run_group_tests_name("core/loop", tests, nullptr, nullptr);
