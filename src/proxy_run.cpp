@@ -104,15 +104,18 @@ Json ProxyRun::created_data() const {
                       .set("authenticate", plan_.authenticate_all || !listening.is_private())
                       .clone());
   }
+  Json grants = Json::array();
+  for (const auto& grant : plan_.grants)
+    grants.add(Json::object().set("name", grant.name).set("where", grant.source).clone());
   Json json = Json::object();
-  json.set("moat", MOAT_VERSION)
-      .set("engine", facts_.engine)
-      .set("name", facts_.name)
+  json.set("bodies", keep_bodies_)
       .set("command", Json(facts_.command))
+      .set("config", plan_.config.file)
+      .set("engine", facts_.engine)
+      .set("grants", std::move(grants))
       .set("listeners", std::move(listeners))
-      .set("grants", Json(facts_.grants))
-      .set("uid", static_cast<int64_t>(getuid()))
-      .set("bodies", keep_bodies_);
+      .set("name", facts_.name);
+  describe_host(json);
   describe_wall(plan_.config, json);
   return json;
 }

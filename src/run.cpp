@@ -15,9 +15,17 @@
 namespace moat {
 namespace {
 
+// In the order in which it was proved; a name may be there for IPv4 and for IPv6.
 Json json_of(const runtime::SealProof& proof) {
-  Json json = Json::object();
-  for (const auto& [name, value] : proof) json.set(name, value);
+  Json json = Json::array();
+  for (const auto& [name, value] : proof) json.add(name + ": " + value);
+  return json;
+}
+
+Json json_of(const std::vector<Located>& words) {
+  Json json = Json::array();
+  for (const auto& word : words)
+    json.add(Json::object().set("name", word.text).set("where", word.where).clone());
   return json;
 }
 
@@ -146,17 +154,22 @@ Json Run::created_data() const {
   for (const auto& mount : config_.mounts)
     mounts.add(mount.source + ":" + mount.target + (mount.read_only ? ":ro" : ""));
   Json json = Json::object();
-  json.set("moat", MOAT_VERSION)
-      .set("engine", facts_.engine)
-      .set("image", facts_.image)
-      .set("name", facts_.name)
-      .set("workspace", facts_.workspace)
+  json.set("bodies", keep_bodies_)
       .set("command", Json(facts_.command))
-      .set("grants", Json(facts_.grants))
+      .set("config", config_.file)
+      .set("dependencies", json_of(config_.dependencies))
+      .set("detach", config_.detach)
+      .set("engine", facts_.engine)
       .set("env", std::move(env))
+      .set("grants", json_of(config_.grants))
+      .set("image", facts_.image)
+      .set("interactive", config_.interactive)
       .set("mounts", std::move(mounts))
-      .set("uid", static_cast<int64_t>(getuid()))
-      .set("bodies", keep_bodies_);
+      .set("name", facts_.name)
+      .set("workdir", config_.workdir)
+      .set("workspace", facts_.workspace)
+      .set("workspace_read_only", config_.workspace_read_only);
+  describe_host(json);
   describe_wall(config_, json);
   return json;
 }
@@ -230,9 +243,11 @@ void Run::on_sealed(std::vector<runtime::SandboxListener> listeners,
                     const runtime::SealProof& proof) {
   sealed_ = true;
   end_span("seal");
-  Json data = json_of(proof);
-  data.set("engine", facts_.engine).set("engine_version", engine_->version());
-  data.set("image_digest", engine_->image_digest());
+  Json data = Json::object();
+  data.set("engine", facts_.engine)
+      .set("engine_version", engine_->version())
+      .set("image_digest", engine_->image_digest())
+      .set("proof", json_of(proof));
   recorder().audit("seal.proved", data);
   // The proof is on disk before anything of the agent's runs.
   if (auto kept = recorder().commit(); !kept) return on_failed(kept.error(), 125);
@@ -246,7 +261,9 @@ void Run::on_started() {
   facts_.state = "running";
   facts_.started_ns = system_clock().wall_ns();
   recorder().facts(facts_);
-  recorder().audit("command.started", Json::object().set("command", Json(facts_.command)).clone());
+  Json data = Json::object();
+  data.set("command", Json(facts_.command)).set("workdir", config_.workdir);
+  recorder().audit("command.started", data);
   if (config_.interactive && !config_.detach)
     in_.emplace(loop_, STDIN_FILENO, static_cast<Inlet::Handler&>(*this));
   if (on_started_) on_started_();

@@ -1,7 +1,12 @@
 #include "wall_settings.h"
 
+#include <sys/utsname.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <utility>
+
+#include "versions.h"
 
 namespace moat {
 namespace {
@@ -18,7 +23,8 @@ Json json_of(const std::vector<proxy::HostRule>& rules) {
   Json json = Json::array();
   for (const auto& rule : rules) {
     Json lines = Json::array();
-    for (const auto& line : rule.lines) lines.add(line.text);
+    for (const auto& line : rule.lines)
+      lines.add(Json::object().set("rule", line.text).set("where", line.where).clone());
     json.add(Json::object()
                  .set("host", rule.text)
                  .set("lines", std::move(lines))
@@ -55,12 +61,25 @@ void describe_wall(const Config& config, Json& into) {
   for (const auto& [from, to] : config.connect_to) connect_to.set(from, to);
   const bool strict = config.policy.mode == proxy::Policy::Mode::strict;
   into.set("policy", strict ? "strict" : "permissive")
+      .set("policy_where", config.policy.mode_where)
+      .set("no_proxy", config.no_proxy)
       .set("hosts", json_of(config.policy.hosts))
       .set("tcp", json_of(config.policy.tcp))
       .set("passthrough", json_of(config.policy.passthrough))
       .set("connect_to", std::move(connect_to))
       .set("upstream_ca", Json(config.upstream_ca))
       .set("upstream_proxy", config.upstream_proxy ? config.upstream_proxy->name() : "");
+}
+
+void describe_host(Json& into) {
+  utsname kernel{};
+  (void)uname(&kernel);
+  into.set("gid", static_cast<int64_t>(getgid()))
+      .set("kernel", std::string(kernel.sysname) + " " + kernel.release + " " + kernel.machine)
+      .set("libraries", library_versions())
+      .set("moat", MOAT_VERSION)
+      .set("pid", static_cast<int64_t>(getpid()))
+      .set("uid", static_cast<int64_t>(getuid()));
 }
 
 void keep_out_secrets(Recorder& recorder, const Config& config,

@@ -39,15 +39,15 @@ room runtime 'core|runtime'
 complain "runtime/init/ may include only itself and the protocol" \
 	"$(included runtime/init none | grep -vE 'include[[:space:]]+"([a-z_]+\.h|\.\./init_protocol\.h)"')"
 
-door 'event2/.*' 'core/(loop|resolver)\.cpp'
+door 'event2/.*' 'core/(loop|resolver)\.cpp|versions\.cpp'
 door 'curl/.*' 'core/curl_library\.h'
 door 'openssl/.*' 'proxy/crypto_library\.h'
-door 'yaml\.h' 'core/yaml\.cpp'
-door 'cjson/.*' 'core/json(_write)?\.cpp'
-door 'nghttp2/.*' 'proxy/http2_impl\.h'
-door 'zlib\.h' '(proxy/gzip_filter|body_text)\.cpp'
+door 'yaml\.h' '(core/yaml|versions)\.cpp'
+door 'cjson/.*' 'core/json(_write)?\.cpp|versions\.cpp'
+door 'nghttp2/.*' 'proxy/http2_impl\.h|versions\.cpp'
+door 'zlib\.h' '(proxy/gzip_filter|body_text|versions)\.cpp'
 door 'brotli/.*' 'brotli_library\.h'
-door 'lmdb\.h' 'store/[a-z_]+\.(h|cpp)'
-door '(mbedtls|psa)/.*' 'core/(crypto\.cpp|mbedtls_compat\.h|timestamp\.cpp)|proxy/[a-z0-9_]+\.(h|cpp)'
+door 'lmdb\.h' 'store/[a-z_]+\.(h|cpp)|versions\.cpp'
+door '(mbedtls|psa)/.*' 'core/(crypto\.cpp|mbedtls_compat\.h|timestamp\.cpp)|proxy/[a-z0-9_]+\.(h|cpp)|versions\.cpp'
 
 exit $status

@@ -1,7 +1,10 @@
 #include "recorder.h"
 
+#include <algorithm>
 #include <optional>
+#include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/clock.h"
@@ -49,7 +52,7 @@ struct RecorderTest {
     if (!records) throw std::runtime_error(records.error().message);
     std::vector<std::string> found;
     for (const auto& record : *records)
-      if (record.json.find("\"type\":\"" + type + "\"") != std::string::npos)
+      if (type.empty() || record.json.find("\"type\":\"" + type + "\"") != std::string::npos)
         found.emplace_back(record.data());
     return found;
   }
@@ -225,6 +228,41 @@ void a_secret_in_pieces_of_output_is_found(RecorderTest& t) {
   assert_true(bytes.find("the end: " + word.substr(0, 20)) != std::string::npos);
 }
 
+// What moat-audit(5) says that `type` has, sorted.
+std::vector<std::string> described(const std::string& type) {
+  const auto page = read_file(MOAT_PAGE, 1 << 20);
+  if (!page) throw std::runtime_error(page.error().message);
+  std::vector<std::string> members;
+  bool inside = false;
+  for (const std::string_view line : split(*page, '\n')) {
+    if (line.starts_with(".Ss ") || line.starts_with(".Sh ")) inside = line == ".Ss " + type;
+    if (!inside || !line.starts_with(".It Va ")) continue;
+    for (const std::string_view word : split(line, ' '))
+      if (word != ".It" && word != "Va" && word != ",") members.emplace_back(word);
+  }
+  std::sort(members.begin(), members.end());
+  return members;
+}
+
+void what_is_written_is_what_the_page_describes(RecorderTest& t) {
+  proxy::Exchange exchange;
+  exchange.request_body = exchange.response_body = body_of("text");
+  t.recorder->exchange(std::move(exchange));
+  t.recorder->dns({0, "a.example.com", "A", "NXDOMAIN", "not allowed"});
+  t.recorder->output(runtime::OutputStream::out, "a line\n");
+  std::vector<std::string> of_all;
+  for (const std::string& data : t.data_of("")) of_all.push_back(data);
+  const std::pair<const char*, size_t> written[] = {{"exchange", 1}, {"dns", 2}, {"output", 3}};
+  for (const auto& [type, seq] : written) {
+    std::vector<std::string> members;
+    const auto data = Json::parse(of_all.at(seq));
+    for (const auto& member : data->view().elements()) members.push_back(member.key());
+    std::sort(members.begin(), members.end());
+    if (members != described(type)) print_error("moat-audit.5: %s\n", type);
+    assert_true(members == described(type));
+  }
+}
+
 }  // namespace
 
 int main() {
@@ -234,6 +272,7 @@ int main() {
       MOAT_TEST(RecorderTest, a_secret_is_kept_out_wherever_it_appears),
       MOAT_TEST(RecorderTest, values_that_are_known_to_be_credentials_are_not_kept),
       MOAT_TEST(RecorderTest, a_secret_in_pieces_of_output_is_found),
+      MOAT_TEST(RecorderTest, what_is_written_is_what_the_page_describes),
   };
   return cmocka_run_group_tests_name("top/recorder", tests, nullptr, nullptr);
 }
