@@ -216,7 +216,10 @@ bool BundleVerifier::Impl::take_piece(std::string_view line) {
   if (pieces == 0) first_piece = *number;
   if (*number != first_piece + pieces || (next_piece && *number != *next_piece + pieces))
     return wrong_line("is another piece of output than the next");
-  digest.add(output_value(static_cast<int64_t>(*time_ns), static_cast<int>(*of_stream), *content));
+  const std::string value =
+      output_value(static_cast<int64_t>(*time_ns), static_cast<int>(*of_stream), *content);
+  if (!is_output_value(value)) return wrong_line("is not a piece of output");
+  digest.add(value);
   ++pieces;
   after = After::other;
   return true;

@@ -168,7 +168,7 @@ struct Crash {
 
 void a_killed_supervisor_loses_nothing_that_was_seen_signed(Crash& t) {
   const unsigned kills = number_from("MOAT_KILLS", 300);
-  print_message("MOAT_SEED=%u\n", t.seed);
+  print_message("# MOAT_SEED=%u\n", t.seed);
   for (unsigned round = 0; round < kills; ++round) {
     t.directory = t.temp.path + "/" + std::to_string(round);
     t.seen.clear();
@@ -181,7 +181,7 @@ void a_killed_supervisor_loses_nothing_that_was_seen_signed(Crash& t) {
     }
     moat::test::remove_tree(t.directory);
   }
-  print_message("%u kills: %zu records, %zu heads seen, %zu before it had begun\n", kills,
+  print_message("# %u kills: %zu records, %zu heads seen, %zu before it had begun\n", kills,
                 t.records, t.heads, t.unborn);
   assert_true(t.heads > kills / 10);
 }

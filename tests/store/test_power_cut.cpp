@@ -193,7 +193,7 @@ struct PowerCut : RecordTest {
 };
 
 void a_power_cut_leaves_whole_commits(PowerCut& t) {
-  print_message("MOAT_SEED=%u\n", PowerCut::seed());
+  print_message("# MOAT_SEED=%u\n", PowerCut::seed());
   t.live();
   assert_int_equal(mkdir(t.image.c_str(), 0700), 0);
   const size_t all = Disk::calls.size();

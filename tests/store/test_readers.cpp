@@ -99,7 +99,7 @@ void a_reader_that_reads_on_and_on_lets_the_file_be(Readers& t) {
   const size_t beside = t.live(800);
   kill(other, SIGKILL);
   waitpid(other, nullptr, 0);
-  print_message("800 commits: %zu KiB alone, %zu KiB beside a reader\n", alone / 1024,
+  print_message("# 800 commits: %zu KiB alone, %zu KiB beside a reader\n", alone / 1024,
                 beside / 1024);
   assert_true(beside < 4 * alone + (4 << 20));
 }
@@ -126,7 +126,7 @@ void a_reader_stopped_in_a_read_costs_what_is_replaced_meanwhile(Readers& t) {
   assert_int_equal(Readers::end_of(other), 0);
   const size_t after = t.live(800);
   assert_false(t.writer->held_back());
-  print_message("800 commits: %zu KiB alone, %zu KiB beside a stopped reader, %zu KiB after it\n",
+  print_message("# 800 commits: %zu KiB alone, %zu KiB beside a stopped reader, %zu KiB after it\n",
                 alone / 1024, stopped / 1024, after / 1024);
   assert_true(stopped < alone + 800 * size_t{128} * 1024);
   assert_true(after < alone / 4);
