@@ -95,8 +95,8 @@ bool Loop::look_out() {
 
 // Found ready in this turn, but not served yet.
 bool Loop::has_work() const {
-  return !deferred_.empty() || std::any_of(later_.begin(), later_.end(),
-                                           [](const auto& list) { return !list.empty(); });
+  return !deferred_.empty() ||
+         std::any_of(later_.begin(), later_.end(), [](const auto& list) { return !list.empty(); });
 }
 
 void Loop::stop() {
