@@ -14,8 +14,9 @@ constexpr Milliseconds shortest_delay{50};
 // What a power cut may cost.
 constexpr Milliseconds longest_delay{1000};
 // The loop stands still in a commit. Of the time since the last one it takes no more than this
-// part, so that fewer requests than one in a hundred meet it; the longest delay goes before.
-constexpr int commit_share = 100;
+// part, so that few requests meet it; the longest delay goes before.
+constexpr int commit_share = 50;
+constexpr Milliseconds settle_delay{500};
 constexpr Milliseconds head_interval{5000};
 constexpr size_t longest_line = 16 * 1024;
 constexpr uint64_t head_records = 1000;              // a head at least each so many
@@ -44,6 +45,8 @@ Recorder::Recorder(Loop& loop, const Clock& clock, std::unique_ptr<store::Record
               sign_head(store::RecordWriter::Publish::yes);
           },
           Priority::background),
+      settle_timer_(
+          loop, [this] { writer_->settle(); }, Priority::background),
       tell_(loop, [this] { on_broken_(*broken_); }),
       write_waiting_(loop, [this] { write_waiting(); }),
       output_{{Output(secrets_), Output(secrets_)}} {}
@@ -354,6 +357,7 @@ Result<void> Recorder::commit() {
   tell_untold();
   const int64_t now = clock_.monotonic_ns();
   constexpr int64_t longest_ns = std::chrono::nanoseconds(longest_delay).count();
+  settle_timer_.start(settle_delay);
   const int64_t rest =
       writer_->held_back() ? longest_ns : std::min((now - before) * commit_share, longest_ns);
   next_commit_ns_ = now + rest;

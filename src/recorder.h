@@ -115,6 +115,7 @@ class Recorder {
   uint64_t untold_ = 0;
   Timer commit_timer_;
   Timer head_timer_;
+  Timer settle_timer_;
   Timer tell_;                  // on_broken, from the loop
   int64_t next_commit_ns_ = 0;  // monotonic; not before
   uint64_t signed_size_ = 0;

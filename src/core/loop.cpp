@@ -73,23 +73,25 @@ void Loop::wait() {
   dispatch(EVLOOP_ONCE | EVLOOP_NO_EXIT_ON_EMPTY);
 }
 
-// Has anything come while it was awake? Where nothing does, for the other side is far, it soon
-// tries only now and then. On one processor the other side could not even run meanwhile.
+// Has anything come while it was awake? Where it mostly does not, for the other side is far or has
+// much to do, it tries only now and then. On one processor the other side could not even run
+// meanwhile.
 bool Loop::look_out() {
   constexpr int64_t how_long_ns = 30'000;
   constexpr int most_luck = 8;
+  constexpr int misfortune = 3;  // what one try in vain takes away: three in four have to pay
   constexpr int seldom = 16;
   if (luck_ == 0 && ++waits_ % seldom != 0) return false;
   const int64_t until = system_clock().monotonic_ns() + how_long_ns;
   do {
     dispatch(EVLOOP_ONCE | EVLOOP_NONBLOCK);
     if (traffic_ != seen_) {
-      luck_ = std::min(luck_ + 2, most_luck);
+      luck_ = std::min(luck_ + 1, most_luck);
       return true;
     }
     if (stopping_ || has_work()) return true;
   } while (system_clock().monotonic_ns() < until);
-  luck_ = std::max(luck_ - 1, 0);
+  luck_ = std::max(luck_ - misfortune, 0);
   return false;
 }
 

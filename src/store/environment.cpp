@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <lmdb.h>
+#include <malloc.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -35,7 +36,7 @@ constexpr size_t first_map = (sizeof(void*) == 8 ? 64 : 16) * size_t{1024 * 1024
 constexpr size_t largest_map = sizeof(void*) == 8 ? size_t{1} << 40 : size_t{512} * 1024 * 1024;
 // LMDB keeps every page that it once changed, in case that another is to be; and those that it has
 // read stay mapped, and count as ours although they are the system's cache. After so many bytes it
-// is opened anew, but seldom enough for that not to count.
+// is opened anew: by settle(), and in between seldom enough for it not to count.
 constexpr size_t reopen_after = size_t{1024} * 1024;
 constexpr int64_t between_reopens_ns = 1'000'000'000;
 // A reader gives back what it has read in the map after so many bytes: the system keeps it, but it
@@ -172,6 +173,13 @@ class Distrust {
   }
   const char* before_;
 };
+
+// The pages that LMDB had lie scattered among what is still in use.
+void give_back_memory() {
+#ifdef __GLIBC__
+  malloc_trim(0);
+#endif
+}
 
 std::string lock_of(const std::string& path) {
   return path + "-lock";
@@ -500,6 +508,12 @@ Result<void> Environment::write(const Batch& batch) {
     self.look_for_slow_readers();
   }
   return {};
+}
+
+void Environment::settle() {
+  if (impl_->written <= reopen_after || !impl_->env) return;
+  impl_->reopen();
+  give_back_memory();
 }
 
 bool Environment::held_back() const {

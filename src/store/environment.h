@@ -63,6 +63,8 @@ class Environment {
   // On disk when it returns, or not there at all. Errc::full where the disk, a quota or the address
   // space does not hold it; the same batch may then be tried again. Blocks.
   Result<void> write(const Batch& batch);
+  // Much may have been written, and little will be for a while: gives back the memory of that.
+  void settle();
   // The memory that this takes is bounded, however much is read by and by.
   // A reader elsewhere has stayed in one snapshot over many commits, as one that was stopped does:
   // meanwhile nothing is used again, and the file grows by all that each commit replaces.

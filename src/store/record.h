@@ -109,6 +109,8 @@ class RecordWriter {
 
   [[nodiscard]] bool dirty() const;
   [[nodiscard]] size_t pending_bytes() const;
+  // When nothing has been committed for a while: gives back the memory that it took.
+  void settle();
   // Has a reader stayed in one snapshot over many commits? Each further one then costs some 64 KiB
   // of disk until it goes on: better few of them.
   [[nodiscard]] bool held_back() const;

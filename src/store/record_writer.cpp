@@ -352,6 +352,9 @@ bool RecordWriter::dirty() const {
 size_t RecordWriter::pending_bytes() const {
   return impl_->batch.bytes();
 }
+void RecordWriter::settle() {
+  impl_->environment->settle();
+}
 Result<void> RecordWriter::commit() {
   return impl_->commit();
 }
