@@ -334,12 +334,16 @@ void Recorder::schedule() {
   if (!head_timer_.running()) head_timer_.start(head_interval);
 }
 
-Result<void> Recorder::commit() {
-  if (broken_) return *broken_;
-  commit_timer_.stop();
+void Recorder::gather() {
   write_waiting();
   keep_partials();
   attest_output();
+}
+
+Result<void> Recorder::commit() {
+  if (broken_) return *broken_;
+  commit_timer_.stop();
+  gather();
   if (broken_) return *broken_;
   if (!writer_->dirty()) {
     tell_head();  // the writer may have committed by itself
@@ -378,14 +382,14 @@ void Recorder::timestamp(uint64_t size, std::string_view der) {
 }
 
 Result<store::TreeHead> Recorder::finish() {
-  if (auto done = commit(); !done) return done.error();
+  // The end and the head over it come to disk together: whoever sees the one sees the other.
+  gather();
+  if (broken_) return *broken_;
   auto head = writer_->checkpoint();
   if (!head) return head;
-  signed_size_ = head->size;
-  if (auto done = writer_->commit(); !done) return done.error();
-  commit_timer_.stop();
-  head_timer_.stop();
-  tell_head();
+  signed_size_ = published_size_ = head->size;
+  if (auto done = commit(); !done) return done.error();
+  for (Timer* timer : {&commit_timer_, &head_timer_, &settle_timer_}) timer->stop();
   return head;
 }
 

@@ -83,6 +83,7 @@ class Recorder {
   void keep_line(int stream, int64_t time_ns, std::string_view bytes);
   void keep_partials();
   void attest_output();
+  void gather();
   void sign_head(store::RecordWriter::Publish publish);
   void tell_head();
   void check(const Result<void>& written);
