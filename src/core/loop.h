@@ -38,9 +38,9 @@ class Loop {
   Loop(const Loop&) = delete;
   Loop& operator=(const Loop&) = delete;
 
-  // Turns until stop(). The only place where moat waits. After traffic, and as long as that pays, it
-  // looks out for more for some 30 us before it sleeps: going to sleep and being woken up take as
-  // long, for each message of a request whose other side is near.
+  // Turns until stop(). The only place where moat waits. After traffic, and as long as that pays,
+  // it looks out for more for some 30 us before it sleeps: going to sleep and being woken up take
+  // as long, for each message of a request whose other side is near.
   void run();
   void stop();
   // One turn: waits for an event at most `limit`, serves all that is ready, then what was

@@ -53,8 +53,9 @@ class Environment {
   static Result<std::unique_ptr<Environment>> open(const std::string& path);
   // For reading, at the side of a writer in this or another process. Where the directory cannot be
   // written to (an archived copy), without LMDB's lock file: nothing else may then write to it.
-  // Errc::tampered where it is no such file. But a page in it that leads nowhere ends the process, in
-  // this call or a later one (as in a file that was opened for writing): it says which file, exit 1.
+  // Errc::tampered where it is no such file. But a page in it that leads nowhere ends the process,
+  // in this call or a later one (as in a file that was opened for writing): it says which file,
+  // exit 1.
   static Result<std::unique_ptr<Environment>> open_to_read(const std::string& path);
   ~Environment();
   Environment(const Environment&) = delete;
