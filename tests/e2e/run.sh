@@ -36,7 +36,7 @@ suites=${*:-anchors clients http2 escape secrets record lifecycle audit errors g
 run_all() { # label
 	for suite in $suites; do
 		case $suite in
-		grant | proxy_command | trace | streams | idle | durability | soak) [ "$1" = bubblewrap ] || continue ;; # know no engine
+		anchors | audit | grant | proxy_command | trace | upstream | streams | idle | durability | soak) [ "$1" = bubblewrap ] || continue ;; # know no engine
 		esac
 		echo "== $1: $suite"
 		(cd "$here" && /usr/bin/python3 "test_$suite.py" 2>&1) >"$work/out"
