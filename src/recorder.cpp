@@ -29,6 +29,13 @@ bool is_form(std::string_view media_type) {
                               "application/x-www-form-urlencoded");
 }
 
+Secret lowered(std::string_view secret) {
+  std::string text = lower(secret);
+  Secret other(text);
+  wipe(text);
+  return other;
+}
+
 }  // namespace
 
 Recorder::Recorder(Loop& loop, const Clock& clock, std::unique_ptr<store::RecordWriter> writer,
@@ -52,6 +59,18 @@ Recorder::Recorder(Loop& loop, const Clock& clock, std::unique_ptr<store::Record
       output_{{Output(secrets_), Output(secrets_)}} {}
 
 Recorder::~Recorder() = default;
+
+void Recorder::keep_out(std::string_view secret) {
+  secrets_.add(secret);
+  if (const Secret other = lowered(secret); other.reveal() != secret) secrets_.add(other.reveal());
+}
+
+void Recorder::keep_out(const std::vector<Secret>& secrets) {
+  std::vector<Secret> others;
+  for (const Secret& secret : secrets) others.push_back(lowered(secret.reveal()));
+  secrets_.add(secrets);
+  secrets_.add(others);
+}
 
 std::string Recorder::clean(std::string_view text) const {
   return secrets_.empty() ? std::string(text) : proxy::scrub(secrets_, text);
@@ -181,7 +200,8 @@ void Recorder::audit_as(std::string_view type, Data& data) {
   const auto seq = writer_->append_audit(type, clock_.wall_ns(), data);
   check(seq ? Result<void>() : Result<void>(seq.error()));
   if (seq && *seq + 1 >= signed_size_ + head_records && !ended_)
-    sign_head(store::RecordWriter::Publish::no);
+    sign_head(published_size_ == 0 ? store::RecordWriter::Publish::yes
+                                   : store::RecordWriter::Publish::no);
 }
 
 void Recorder::audit(std::string_view type, const Json& data) {

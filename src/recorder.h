@@ -39,8 +39,9 @@ class Recorder {
 
   // Never to be seen in the record: each occurrence, in any of its forms, becomes '*'. Before there
   // is output.
-  void keep_out(std::string_view secret) { secrets_.add(secret); }
-  void keep_out(const std::vector<Secret>& secrets) { secrets_.add(secrets); }
+  // In lower case too, which is what becomes of one in a host's name.
+  void keep_out(std::string_view secret);
+  void keep_out(const std::vector<Secret>& secrets);
   // Headers whose values are not kept, whatever they are; on top of those that are known to
   // everybody (redaction.h).
   void redact_headers(const std::vector<std::string>& names) {
