@@ -56,7 +56,7 @@ void the_sample_is_canonical_but_for_a_number(GrammarTest& t) {
 void every_small_change_is_judged_as_by_the_tree(GrammarTest& t) {
   std::string honest(sample);
   honest.replace(honest.find("9007199254740993"), 16, "9007199254740992");
-  constexpr char bytes[] =
+  static constexpr char bytes[] =
       "\0\x01\x1f !\"+,-./0123456789:AEFUZ[\\]_abcdefnrtu{|}~\x7f\x80\xbf\xc3\xe2\xed\xef\xf0\xff";
   constexpr std::string_view others(bytes, sizeof bytes - 1);
   for (size_t at = 0; at < honest.size(); ++at) {
