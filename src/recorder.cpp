@@ -67,6 +67,7 @@ void Recorder::keep_out(std::string_view secret) {
 
 void Recorder::keep_out(const std::vector<Secret>& secrets) {
   std::vector<Secret> others;
+  others.reserve(secrets.size());
   for (const Secret& secret : secrets) others.push_back(lowered(secret.reveal()));
   secrets_.add(secrets);
   secrets_.add(others);
