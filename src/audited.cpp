@@ -5,10 +5,10 @@
 #include <unistd.h>
 
 #include <cinttypes>
-#include <csignal>
 #include <utility>
 
 #include "core/text.h"
+#include "print.h"
 #include "store/proof.h"
 #include "store/vault.h"
 
@@ -144,11 +144,7 @@ Result<void> Destination::flush() {
   auto written = write_all(descriptor(), buffer_);
   buffer_.clear();
   if (written) return written;
-  if (written.error().code == Errc::closed) {
-    // Whoever read us has had enough: end as a program does that never heard of SIGPIPE.
-    (void)signal(SIGPIPE, SIG_DFL);
-    (void)raise(SIGPIPE);
-  }
+  if (written.error().code == Errc::closed) end_for_want_of_a_reader();
   return written.error().in(name_);
 }
 

@@ -49,6 +49,11 @@ void Output::line(std::string_view text) {
   write("\n");
 }
 
+void end_for_want_of_a_reader() {
+  (void)signal(SIGPIPE, SIG_DFL);
+  (void)raise(SIGPIPE);
+}
+
 void Output::flush() {
   if (failed_ || buffer_.empty()) return;
   const auto written = write_all(fd_, buffer_);
@@ -58,9 +63,7 @@ void Output::flush() {
   failed_ = true;
   errno_ = why;
   if (why != EPIPE) return;
-  // Whoever read us has had enough: end as a program does that never heard of SIGPIPE.
-  (void)signal(SIGPIPE, SIG_DFL);
-  (void)raise(SIGPIPE);
+  end_for_want_of_a_reader();
 }
 
 int Output::finish(int status) {

@@ -15,6 +15,9 @@ namespace moat {
 
 bool is_terminal(int fd);
 
+// Whoever read us has had enough: ends as a program does that never heard of SIGPIPE.
+void end_for_want_of_a_reader();
+
 // The standard output of a command that reads, or a file in its place. Buffers; a reader that has
 // gone away (`| head`) ends the program by SIGPIPE, as it does any program, and a full disk is an
 // error.
