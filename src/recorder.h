@@ -37,9 +37,8 @@ class Recorder {
   Recorder(const Recorder&) = delete;
   Recorder& operator=(const Recorder&) = delete;
 
-  // Never to be seen in the record: each occurrence, in any of its forms, becomes '*'. Before there
-  // is output.
-  // In lower case too, which is what becomes of one in a host's name.
+  // Never to be seen in the record: each occurrence, in any of its forms, becomes '*'; in lower
+  // case too, which is what becomes of it in a host's name. Before there is output.
   void keep_out(std::string_view secret);
   void keep_out(const std::vector<Secret>& secrets);
   // Headers whose values are not kept, whatever they are; on top of those that are known to
