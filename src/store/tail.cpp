@@ -6,9 +6,9 @@
 #include <utility>
 #include <vector>
 
-#include "core/json.h"
 #include "core/text.h"
 #include "store/note.h"
+#include "store/record_text.h"
 
 namespace moat::store {
 namespace {
@@ -42,12 +42,13 @@ class TailReader {
   Result<void> find_attested();
   Result<void> digest_unattested();
   Result<Digest> node(int level, uint64_t index) const;
-  Result<void> take_attested(std::string_view json);
+  Result<void> take_attested(std::string_view data);
 
   const Snapshot& snapshot_;
   const std::string& run_id_;
   std::string_view public_key_;
   uint64_t records_ = 0;
+  std::optional<RecordChain> chain_;  // of the unsigned records
   bool found_attested_ = false;
   Tail tail_;
 };
@@ -119,6 +120,7 @@ Result<void> TailReader::read_signed_tree() {
 }
 
 Result<void> TailReader::read_unsigned() {
+  chain_.emplace(run_id_, tail_.tree.size(), tail_.previous);
   Result<void> fits;
   auto scanned = snapshot_.scan(Table::audit, key_of(tail_.tree.size()), [&](auto key, auto json) {
     fits = read_record(key, json);
@@ -127,26 +129,22 @@ Result<void> TailReader::read_unsigned() {
   if (!scanned) return scanned;
   if (fits && tail_.tree.size() != records_)
     return unfit(format("record %" PRIu64 " is missing", tail_.tree.size()));
+  tail_.previous = chain_->leaf();
   return fits;
 }
 
 Result<void> TailReader::read_record(std::string_view key, std::string_view json) {
-  const uint64_t seq = tail_.tree.size();
+  const uint64_t seq = chain_->size();
   if (key != key_of(seq)) return unfit(format("record %" PRIu64 " is missing", seq));
   if (tail_.ended) return unfit(format("record %" PRIu64 " comes after the end", seq));
-  const std::string joint = R"(,"prev":")" + hex(view(tail_.previous)) + R"(","run":")" + run_id_ +
-                            R"(","seq":)" + std::to_string(seq) + R"(,"time":")";
-  const AuditRecord record{seq, std::string(json)};
-  const size_t after_data = std::string_view(R"({"data":)").size() + record.data().size();
-  if (record.data().empty() || json.compare(after_data, joint.size(), joint) != 0)
-    return unfit(format("record %" PRIu64 " does not continue the one before", seq));
-  tail_.ended = ends_record(record.type());
-  if (record.type() == "output") {
-    if (auto taken = take_attested(record.data()); !taken) return taken;
+  const auto record = chain_->take(json);
+  if (!record) return unfit(record.error().message);
+  tail_.ended = chain_->end() != RecordChain::End::none;
+  if (record->type == R"("output")") {
+    if (auto taken = take_attested(record->data); !taken) return taken;
   }
-  tail_.previous = leaf_hash(json);
   Result<void> fits;
-  tail_.tree.append(tail_.previous, [&](int level, uint64_t index, const Digest& hash) {
+  tail_.tree.append(chain_->leaf(), [&](int level, uint64_t index, const Digest& hash) {
     const auto kept = node(level, index);
     if (!kept)
       fits = kept.error();
@@ -157,11 +155,9 @@ Result<void> TailReader::read_record(std::string_view key, std::string_view json
 }
 
 Result<void> TailReader::take_attested(std::string_view data) {
-  const auto json = Json::parse(data);
-  const int64_t to = json ? (*json)["to"].integer(-1) : -1;
-  if (to < 0 || static_cast<uint64_t>(to) >= tail_.output)
-    return unfit("a record attests output that is missing");
-  tail_.attested_output = static_cast<uint64_t>(to) + 1;
+  const auto said = read_attestation(data);
+  if (!said || said->to >= tail_.output) return unfit("a record attests output that is missing");
+  tail_.attested_output = said->to + 1;
   found_attested_ = true;
   return {};
 }
