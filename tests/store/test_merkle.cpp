@@ -8,6 +8,7 @@
 #include "core/text.h"
 
 #include "moat_test.h"
+#include "published_leaves.h"
 
 namespace {
 
@@ -17,18 +18,9 @@ using moat::view;
 using moat::store::leaf_hash;
 using moat::store::MerkleTree;
 using moat::store::node_hash;
+using moat::test::published_leaves;
 
-// The leaves and roots that the tests of Certificate Transparency's own logs use.
-constexpr const char* leaves[] = {
-    "",
-    "00",
-    "10",
-    "2021",
-    "3031",
-    "40414243",
-    "5051525354555657",
-    "606162636465666768696a6b6c6d6e6f",
-};
+// What was published with them.
 constexpr const char* roots[] = {
     "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
     "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d",
@@ -84,16 +76,16 @@ struct MerkleTest {
 };
 
 void published_roots_come_out(MerkleTest& t) {
-  for (size_t n = 0; n <= std::size(leaves); ++n) {
+  for (size_t n = 0; n <= std::size(published_leaves); ++n) {
     const std::string root = hex(view(t.tree.root()));
     assert_string_equal(root.c_str(), roots[n]);
     assert_int_equal(t.tree.size(), n);
-    if (n < std::size(leaves)) t.append(*moat::from_hex(leaves[n]));
+    if (n < std::size(published_leaves)) t.append(*moat::from_hex(published_leaves[n]));
   }
 }
 
 void published_nodes_come_out(MerkleTest& t) {
-  for (const char* leaf : leaves) t.append(*moat::from_hex(leaf));
+  for (const char* leaf : published_leaves) t.append(*moat::from_hex(leaf));
   size_t next = 0;
   for (const auto& [place, hash] : t.nodes) {  // in the order of levels, then of indices
     assert_true(next < std::size(nodes_of_eight));

@@ -11,6 +11,7 @@
 #include "core/text.h"
 #include "fixture.h"
 #include "moat_test.h"
+#include "published_leaves.h"
 #include "store/merkle.h"
 
 namespace {
@@ -30,18 +31,7 @@ using moat::store::TreeHead;
 using moat::store::write_checkpoint;
 using moat::test::need;
 
-// The leaves that the tests of Certificate Transparency's own logs use, and paths among them that
-// were published with them.
-constexpr const char* published[] = {
-    "",
-    "00",
-    "10",
-    "2021",
-    "3031",
-    "40414243",
-    "5051525354555657",
-    "606162636465666768696a6b6c6d6e6f",
-};
+// Paths among the published leaves that were published with them.
 struct PublishedPath {
   uint64_t index;
   uint64_t size;
@@ -155,7 +145,7 @@ bool every_change_is_refused(const Hashes& path, Fn holds) {
 }
 
 void published_paths_come_out(ProofTest& t) {
-  for (const char* leaf : published) t.append(need(moat::from_hex(leaf)));
+  for (const char* leaf : moat::test::published_leaves) t.append(need(moat::from_hex(leaf)));
   for (const auto& [index, size, hashes] : inclusions) {
     const bool right = same(t.inclusion(index, size), hashes);
     assert_true(right);
