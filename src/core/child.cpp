@@ -12,6 +12,8 @@
 #include <climits>
 #include <csignal>
 
+#include "core/signals_held.h"
+
 namespace moat {
 namespace {
 
@@ -29,22 +31,6 @@ std::vector<char*> pointers_to(const std::vector<std::string>& texts) {
   pointers.push_back(nullptr);
   return pointers;
 }
-
-// All signals wait while this lives: in a new child our handlers would write to the loop's pipe.
-class SignalsHeld {
- public:
-  SignalsHeld() {
-    sigset_t all;
-    sigfillset(&all);
-    sigprocmask(SIG_SETMASK, &all, &before_);
-  }
-  ~SignalsHeld() { sigprocmask(SIG_SETMASK, &before_, nullptr); }
-  SignalsHeld(const SignalsHeld&) = delete;
-  SignalsHeld& operator=(const SignalsHeld&) = delete;
-
- private:
-  sigset_t before_{};
-};
 
 // The rest of this namespace runs in the child, between fork and exec: system calls only.
 class Launch {
