@@ -9,14 +9,6 @@
 namespace moat {
 namespace {
 
-// Long enough to gather a burst, short enough that `moat logs -f` feels live.
-constexpr Milliseconds shortest_delay{50};
-// What a power cut may cost.
-constexpr Milliseconds longest_delay{1000};
-// The loop stands still in a commit. Of the time since the last one it takes no more than this
-// part, so that few requests meet it; the longest delay goes before.
-constexpr int commit_share = 50;
-constexpr Milliseconds settle_delay{500};
 constexpr Milliseconds head_interval{5000};
 constexpr size_t longest_line = 16 * 1024;
 constexpr uint64_t head_records = 1000;              // a head at least each so many
@@ -43,8 +35,9 @@ Recorder::Recorder(Loop& loop, const Clock& clock, std::unique_ptr<store::Record
     : clock_(clock),
       writer_(std::move(writer)),
       on_broken_(std::move(on_broken)),
-      commit_timer_(
-          loop, [this] { (void)commit(); }, Priority::background),
+      committer_(
+          loop, clock, *writer_, [this] { gather(); },
+          [this](const Result<void>& done) { committed(done); }),
       head_timer_(
           loop,
           [this] {
@@ -52,8 +45,6 @@ Recorder::Recorder(Loop& loop, const Clock& clock, std::unique_ptr<store::Record
               sign_head(store::RecordWriter::Publish::yes);
           },
           Priority::background),
-      settle_timer_(
-          loop, [this] { writer_->settle(); }, Priority::background),
       tell_(loop, [this] { on_broken_(*broken_); }),
       write_waiting_(loop, [this] { write_waiting(); }),
       output_{{Output(secrets_), Output(secrets_)}} {}
@@ -341,17 +332,14 @@ void Recorder::check(const Result<void>& written) {
   }
   if (broken_) return;
   broken_ = written.error().in("this run can no longer be recorded");
-  commit_timer_.stop();
+  committer_.stop();
   head_timer_.stop();
   tell_.start(Milliseconds(0));
 }
 
 void Recorder::schedule() {
   if (broken_) return;
-  if (!commit_timer_.running()) {
-    const Milliseconds rest{(next_commit_ns_ - clock_.monotonic_ns()) / 1'000'000};
-    commit_timer_.start(std::max(rest, shortest_delay));
-  }
+  committer_.ask();
   if (!head_timer_.running()) head_timer_.start(head_interval);
 }
 
@@ -363,31 +351,20 @@ void Recorder::gather() {
 
 Result<void> Recorder::commit() {
   if (broken_) return *broken_;
-  commit_timer_.stop();
-  gather();
-  if (broken_) return *broken_;
-  if (!writer_->dirty()) {
-    tell_head();  // the writer may have committed by itself
-    return {};
-  }
-  const int64_t before = clock_.monotonic_ns();
-  if (auto done = writer_->commit(); !done) {
-    // What could not be written is kept, in the bounded queue of the writer, and tried again; in
-    // the meantime the proxy refuses requests. When the queue is full, check() ends the run.
+  auto done = committer_.commit();
+  return broken_ ? Result<void>(*broken_) : done;
+}
+
+// What could not be written is kept, in the bounded queue of the writer, and tried again; in the
+// meantime the proxy refuses requests. When the queue is full, check() ends the run.
+void Recorder::committed(const Result<void>& done) {
+  if (!done) {
     trouble_ = done.error();
-    commit_timer_.start(longest_delay);
-    return *trouble_;
+    return;
   }
   trouble_.reset();
   tell_untold();
-  const int64_t now = clock_.monotonic_ns();
-  constexpr int64_t longest_ns = std::chrono::nanoseconds(longest_delay).count();
-  settle_timer_.start(settle_delay);
-  const int64_t rest =
-      writer_->held_back() ? longest_ns : std::min((now - before) * commit_share, longest_ns);
-  next_commit_ns_ = now + rest;
   tell_head();
-  return {};
 }
 
 void Recorder::tell_head() {
@@ -410,7 +387,8 @@ Result<store::TreeHead> Recorder::finish() {
   if (!head) return head;
   signed_size_ = published_size_ = head->size;
   if (auto done = commit(); !done) return done.error();
-  for (Timer* timer : {&commit_timer_, &head_timer_, &settle_timer_}) timer->stop();
+  committer_.stop();
+  head_timer_.stop();
   return head;
 }
 

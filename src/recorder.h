@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "committer.h"
 #include "core/clock.h"
 #include "core/json.h"
 #include "core/json_text.h"
@@ -84,6 +85,7 @@ class Recorder {
   void keep_partials();
   void attest_output();
   void gather();
+  void committed(const Result<void>& done);
   void sign_head(store::RecordWriter::Publish publish);
   void tell_head();
   void check(const Result<void>& written);
@@ -114,11 +116,9 @@ class Recorder {
   std::optional<Error> trouble_;  // the last commit failed; it is tried again
   // Refused meanwhile, and only counted: a program that goes on asking must not fill the queue.
   uint64_t untold_ = 0;
-  Timer commit_timer_;
+  Committer committer_;  // depends-on: writer_
   Timer head_timer_;
-  Timer settle_timer_;
-  Timer tell_;                  // on_broken, from the loop
-  int64_t next_commit_ns_ = 0;  // monotonic; not before
+  Timer tell_;  // on_broken, from the loop
   uint64_t signed_size_ = 0;
   uint64_t published_size_ = 0;  // of the last head that went to its file too
   std::function<void(const store::SignedHead&)> on_signed_;

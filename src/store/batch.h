@@ -43,6 +43,11 @@ class Batch {
     return 0;
   }
 
+  // Behind what is there.
+  void append(const Batch& more) { bytes_ += more.bytes_; }
+  void swap(Batch& other) { bytes_.swap(other.bytes_); }
+  void give_back() { bytes_.shrink_to_fit(); }
+
   // What one batch needed the next is likely to need: memory goes back after one that used little.
   void clear() {
     if (bytes_.capacity() > keep && bytes_.size() < bytes_.capacity() / 4)

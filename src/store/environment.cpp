@@ -256,6 +256,7 @@ struct Environment::Impl {
     mdb_env_set_assert(made, on_assertion);
     mdb_env_set_maxdbs(made, table_names.size());
     mdb_env_set_maxreaders(made, max_readers);
+    fit_map();
     if (map != 0) mdb_env_set_mapsize(made, map);
     if (const int rc = mdb_env_open(made, path.c_str(), common_flags | flags, 0600); rc != 0)
       return lmdb_error(rc, "open", path);
@@ -267,6 +268,13 @@ struct Environment::Impl {
     }
     if (!opened) env.reset();
     return opened;
+  }
+
+  // Another process may have written to it while it was closed.
+  void fit_map() {
+    struct stat info {};
+    if (map == 0 || stat(path.c_str(), &info) != 0) return;
+    while (map < static_cast<size_t>(info.st_size) * 2 && map < largest_map) map *= 2;
   }
 
   // New tables need not be on disk before there is anything in them: the first write sees to both.
@@ -454,8 +462,6 @@ Result<std::unique_ptr<Environment>> Environment::open(const std::string& path) 
   impl->map = first_map;
   impl->was_there = info.st_size != 0;
   const Distrust distrust(impl->path, impl->was_there);
-  while (impl->map < static_cast<size_t>(info.st_size) * 2 && impl->map < largest_map)
-    impl->map *= 2;
   if (auto opened = impl->open(); !opened) return opened.error();
   impl->enlist();
   return std::unique_ptr<Environment>(new Environment(std::move(impl)));
@@ -503,11 +509,18 @@ Result<void> Environment::write(const Batch& batch) {
   if (self.written > reopen_after &&
       system_clock().monotonic_ns() - self.opened_ns > between_reopens_ns)
     self.reopen();
-  if (++self.commits % commits_between_reader_checks == 0 && self.env) {
-    self.check_readers();
-    self.look_for_slow_readers();
-  }
+  if (++self.commits % commits_between_reader_checks == 0) look_for_slow_readers();
   return {};
+}
+
+void Environment::close() {
+  impl_->env.reset();
+}
+
+void Environment::look_for_slow_readers() {
+  if (!impl_->env) return;
+  impl_->check_readers();
+  impl_->look_for_slow_readers();
 }
 
 void Environment::settle() {
@@ -522,6 +535,9 @@ bool Environment::held_back() const {
 
 Result<void> Environment::read(const std::function<Result<void>(const Snapshot&)>& fn) {
   const Distrust distrust(impl_->path, impl_->was_there);
+  if (!impl_->env) {
+    if (auto opened = impl_->open(); !opened) return opened;
+  }
   MDB_txn* begun = nullptr;
   if (const int rc = impl_->begin(begun); rc != 0) return lmdb_error(rc, "read", impl_->path);
   const Txn txn(begun);

@@ -1,7 +1,7 @@
 // Environment: one LMDB file with the tables of schema.h. The only door to LMDB.
 //
 // Writing is all or nothing, one Batch at a time; reading is by short snapshots, so that no reader
-// keeps the writer from using pages again. Not to be carried across a fork.
+// keeps the writer from using pages again. Not to be carried across a fork, unless closed.
 #pragma once
 
 #include <cstddef>
@@ -66,10 +66,15 @@ class Environment {
   Result<void> write(const Batch& batch);
   // Much may have been written, and little will be for a while: gives back the memory of that.
   void settle();
-  // The memory that this takes is bounded, however much is read by and by.
+  // Until the next write() or read(), which opens it again: in the meantime it may be carried across
+  // a fork, and written to by the other process.
+  void close();
   // A reader elsewhere has stayed in one snapshot over many commits, as one that was stopped does:
   // meanwhile nothing is used again, and the file grows by all that each commit replaces.
   [[nodiscard]] bool held_back() const;
+  // Looks now, which a write does from time to time only. Also frees what dead readers held.
+  void look_for_slow_readers();
+  // The memory that this takes is bounded, however much is read by and by.
   Result<void> read(const std::function<Result<void>(const Snapshot&)>& fn);
 
  private:

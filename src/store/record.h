@@ -117,6 +117,12 @@ class RecordWriter {
   // All or nothing, on disk when it returns. After a failure (Errc::full: disk or map) the same
   // writes are still pending: a later commit may succeed. Grows the map as needed.
   Result<void> commit();
+  // The same without the wait: begins to commit what waits, in a process of its own, which goes on
+  // also when this one is killed. The result is a descriptor that becomes readable when
+  // end_commit() will not wait; that tells what became of it. Meanwhile writes go on to gather, and
+  // commit() first waits for the other. Errc::busy while one is on its way.
+  Result<int> begin_commit();
+  Result<void> end_commit();
 
  private:
   struct Impl;

@@ -1,12 +1,16 @@
 #include "store/record.h"
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <ctime>
 #include <utility>
 
 #include "core/clock.h"
 #include "core/fd.h"
+#include "core/forked_task.h"
 #include "core/text.h"
 #include "store/batch.h"
 #include "store/environment.h"
@@ -43,6 +47,24 @@ void append_canonical(std::string& out, const JsonText& data) {
   data.append_canonical_to(out);
 }
 
+// Only one process writes to a record. That one is dead does not say that what it has forked is: so
+// the lock is one of an open file, which is theirs together (F_OFD_SETLK in fcntl(2)), and whoever
+// goes on with the record waits for it.
+Result<Fd> lock_for_writing(const std::string& path) {
+  constexpr timespec pause{0, 10'000'000};
+  constexpr int tries = 1000;
+  Fd fd(open(path.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW));
+  if (!fd) return errno_error("cannot open %s", path.c_str());
+  struct flock whole {};
+  whole.l_type = F_WRLCK;
+  for (int i = 0; i < tries; ++i) {
+    if (fcntl(fd.get(), F_OFD_SETLK, &whole) == 0) return fd;
+    if (errno != EAGAIN && errno != EACCES && errno != EINTR) break;
+    nanosleep(&pause, nullptr);
+  }
+  return errno_error("cannot lock %s, which another process may be writing to", path.c_str());
+}
+
 }  // namespace
 
 struct RecordWriter::Impl {
@@ -50,8 +72,13 @@ struct RecordWriter::Impl {
   std::string run_id;
   const SigningKey* key = nullptr;
   std::unique_ptr<Environment> environment;
+  Fd writing;  // what tells others that somebody writes, this process or a forked one
   Batch batch;
   bool stuck = false;  // the last commit failed: the caller says when to try again
+  std::unique_ptr<ForkedTask> under_way;  // the commit that has been begun, of these two:
+  Batch leaving;
+  std::optional<SignedHead> publishing;
+  bool held_back = false;
 
   uint64_t output = 0;
   uint64_t exchanges = 0;
@@ -80,6 +107,10 @@ struct RecordWriter::Impl {
   Result<void> add_evidence(Data& data) const;
   Result<void> attest_all(int64_t time_ns);
   Result<void> commit();
+  Result<void> begin_commit();
+  Result<void> end_commit();
+  [[nodiscard]] Result<void> write(const Batch& puts, const std::optional<SignedHead>& head) const;
+  [[nodiscard]] size_t pending_bytes() const { return batch.bytes() + leaving.bytes(); }
 };
 
 // Room for that many puts of keys up to 16 bytes, and values of `bytes` together.
@@ -89,10 +120,10 @@ Result<void> RecordWriter::Impl::make_room(size_t puts, size_t bytes) {
     // A failure is told by the next commit(), or by Errc::full when no room is left at all.
     (void)commit();
   }
-  if (batch.bytes() + more > max_pending)
+  if (pending_bytes() + more > max_pending)
     return error(Errc::full,
                  "%s of the run's record wait to be written to %s: free some space there",
-                 human_bytes(batch.bytes()).c_str(), directory.c_str());
+                 human_bytes(pending_bytes()).c_str(), directory.c_str());
   return {};
 }
 
@@ -103,21 +134,60 @@ Result<void> RecordWriter::Impl::admit(size_t puts, size_t bytes) {
                run_id.c_str());
 }
 
+// On disk when it returns: the puts, then the head in its file.
+Result<void> RecordWriter::Impl::write(const Batch& puts,
+                                       const std::optional<SignedHead>& head) const {
+  if (!puts.empty()) {
+    if (auto written = environment->write(puts); !written) return written;
+  }
+  if (!head) return {};
+  return write_file_atomically(file_in(directory, checkpoint_file), head->note, 0600);
+}
+
 Result<void> RecordWriter::Impl::commit() {
-  if (!batch.empty()) {
-    auto written = environment->write(batch);
-    stuck = !written;
-    if (!written) return written;
-    batch.clear();
+  if (under_way) {
+    if (auto done = end_commit(); !done) return done;
   }
-  if (to_publish) {
-    auto written =
-        write_file_atomically(file_in(directory, checkpoint_file), to_publish->note, 0600);
-    stuck = !written;
-    if (!written) return written;
-    committed_head = std::exchange(to_publish, std::nullopt);
-  }
+  if (batch.empty() && !to_publish) return {};
+  auto written = write(batch, to_publish);
+  stuck = !written;
+  if (!written) return written;
+  batch.clear();
+  if (to_publish) committed_head = std::exchange(to_publish, std::nullopt);
+  held_back = environment->held_back();
   return {};
+}
+
+Result<void> RecordWriter::Impl::begin_commit() {
+  environment->close();
+  auto forked = ForkedTask::start(writing.get(), [this]() -> Result<std::string> {
+    if (auto written = write(batch, to_publish); !written) return written.error();
+    environment->look_for_slow_readers();
+    return std::string(environment->held_back() ? "held back" : "");
+  });
+  if (!forked) return forked.error();
+  under_way = std::move(*forked);
+  leaving.swap(batch);
+  publishing = std::exchange(to_publish, std::nullopt);
+  return {};
+}
+
+Result<void> RecordWriter::Impl::end_commit() {
+  const auto done = std::exchange(under_way, nullptr)->finish();
+  stuck = !done;
+  if (done) {
+    held_back = !done->empty();
+    leaving.clear();
+    if (publishing) committed_head = std::exchange(publishing, std::nullopt);
+    return {};
+  }
+  // It waits again, before what has come meanwhile.
+  leaving.append(batch);
+  batch.swap(leaving);
+  leaving = Batch();
+  if (!to_publish) to_publish = std::move(publishing);
+  publishing.reset();
+  return done.error();
 }
 
 // The members of an "output" that say what is attested.
@@ -184,14 +254,21 @@ Result<std::unique_ptr<RecordWriter>> RecordWriter::create(const std::string& di
   impl->directory = directory;
   impl->run_id = run_id;
   impl->key = &key;
-  auto environment = Environment::create(file_in(directory, record_file));
+  const std::string file = file_in(directory, record_file);
+  auto environment = Environment::create(file);
   if (!environment) return environment.error();
   impl->environment = std::move(*environment);
-  impl->batch.put(Table::meta, format_name, std::to_string(record_format));
-  if (auto written = impl->commit(); !written) {
+  auto lock = lock_for_writing(file);
+  auto written = lock ? Result<void>() : lock.error();
+  if (lock) {
+    impl->writing = std::move(*lock);
+    impl->batch.put(Table::meta, format_name, std::to_string(record_format));
+    written = impl->commit();
+  }
+  if (!written) {
     impl.reset();
-    unlink(file_in(directory, record_file).c_str());
-    unlink((file_in(directory, record_file) + "-lock").c_str());
+    unlink(file.c_str());
+    unlink((file + "-lock").c_str());
     return written.error();
   }
   return std::unique_ptr<RecordWriter>(new RecordWriter(std::move(impl)));
@@ -207,6 +284,9 @@ Result<std::unique_ptr<RecordWriter>> RecordWriter::resume(const std::string& di
   auto environment = Environment::open(file_in(directory, record_file));
   if (!environment) return environment.error();
   impl->environment = std::move(*environment);
+  auto lock = lock_for_writing(file_in(directory, record_file));
+  if (!lock) return lock.error();
+  impl->writing = std::move(*lock);
   auto tail = read_tail(*impl->environment, run_id, key.public_der());
   if (!tail) return tail.error();
   impl->output = tail->output;
@@ -227,6 +307,8 @@ Result<void> RecordWriter::amend_meta(const std::string& directory, std::string_
   if (!is_word(name, "-_.")) return error(Errc::invalid, "a meta name is not a word");
   auto environment = Environment::open(file_in(directory, record_file));
   if (!environment) return environment.error();
+  const auto lock = lock_for_writing(file_in(directory, record_file));
+  if (!lock) return lock.error();
   Batch batch;
   batch.put(Table::meta, name, value.text());
   return (*environment)->write(batch);
@@ -344,19 +426,29 @@ bool RecordWriter::ended() const {
   return impl_->ended;
 }
 bool RecordWriter::held_back() const {
-  return impl_->environment->held_back();
+  return impl_->held_back;
 }
 bool RecordWriter::dirty() const {
   return !impl_->batch.empty() || impl_->to_publish;
 }
 size_t RecordWriter::pending_bytes() const {
-  return impl_->batch.bytes();
+  return impl_->pending_bytes();
 }
 void RecordWriter::settle() {
+  impl_->batch.give_back();
+  impl_->leaving.give_back();
   impl_->environment->settle();
 }
 Result<void> RecordWriter::commit() {
   return impl_->commit();
+}
+Result<int> RecordWriter::begin_commit() {
+  if (impl_->under_way) return error(Errc::busy, "a commit is on its way already");
+  if (auto begun = impl_->begin_commit(); !begun) return begun.error();
+  return impl_->under_way->fd();
+}
+Result<void> RecordWriter::end_commit() {
+  return impl_->under_way ? impl_->end_commit() : Result<void>();
 }
 
 }  // namespace moat::store

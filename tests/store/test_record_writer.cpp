@@ -1,5 +1,6 @@
 #include <fcntl.h>
 #include <lmdb.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/mount.h>
@@ -319,6 +320,81 @@ void any_other_failure_leaves_the_writes_waiting_too(WriterTest& t) {
   assert_int_equal(t.counts().audit, 1);
 }
 
+bool is_over(int fd) {
+  pollfd readable{fd, POLLIN, 0};
+  return poll(&readable, 1, 10'000) == 1;
+}
+
+void a_commit_can_be_left_to_another_process(WriterTest& t) {
+  t.begin();
+  t.line("first\n");
+  need(t.writer->checkpoint());
+  const int fd = need(t.writer->begin_commit());
+  t.line("second\n");
+  const bool busy = is(t.writer->begin_commit(), Errc::busy);
+  assert_true(busy && is_over(fd));
+  assert_false(t.writer->committed_head().has_value());
+  need(t.writer->end_commit());
+  assert_int_equal(t.writer->committed_head()->head.size, 1);
+  assert_int_equal(t.counts().output, 1);
+  assert_true(t.writer->dirty());
+  need(t.writer->commit());
+  assert_int_equal(t.counts().output, 2);
+  need(t.writer->end_commit());  // there is none
+}
+
+void what_another_process_could_not_commit_waits_in_its_order(WriterTest& t) {
+  t.begin();
+  t.line("first\n");
+  need(t.writer->checkpoint());
+  t.fail(1, ENOSPC);
+  const int fd = need(t.writer->begin_commit());
+  t.fail(0, 0);
+  const size_t waiting = t.writer->pending_bytes();
+  t.line("second\n");
+  assert_true(is_over(fd));
+  const bool full = is(t.writer->end_commit(), Errc::full);
+  assert_true(full);
+  assert_false(t.writer->committed_head().has_value());
+  assert_in_range(t.writer->pending_bytes(), waiting + 1, waiting + 100);
+  need(t.writer->commit());
+  assert_true(t.writer->committed_head().has_value());
+  t.end();
+  t.writer.reset();
+  const Verdict verdict = t.verdict();
+  assert_string_equal(verdict.problem.c_str(), "");
+  assert_string_equal(need(t.reader->output(0, 1))[0].bytes.c_str(), "first\n");
+}
+
+void a_commit_waits_for_the_one_under_way(WriterTest& t) {
+  t.begin();
+  for (int round = 0; round < 20; ++round) {
+    t.line(std::string(100'000, 'x'));
+    need(t.writer->begin_commit());
+    t.line("more\n");
+    need(t.writer->commit());
+  }
+  assert_int_equal(t.counts().output, 20 * 8);
+  t.line("last\n");
+  need(t.writer->begin_commit());
+  t.writer.reset();  // as does the writer's end
+  assert_int_equal(t.counts().output, 20 * 8 + 1);
+}
+
+void the_map_grows_under_another_process_too(WriterTest& t) {
+  t.begin();
+  const std::string piece(16 * 1024, 'x');
+  for (int i = 0; i < 5000; ++i) {
+    t.line(piece);
+    if (i % 200 == 0) {
+      need(t.writer->end_commit());
+      need(t.writer->begin_commit());
+    }
+  }
+  need(t.writer->commit());
+  assert_int_equal(t.counts().output, 5000);
+}
+
 void what_waits_is_bounded_and_a_refused_write_leaves_no_trace(WriterTest& t) {
   t.begin();
   t.fail(-1, ENOSPC);
@@ -457,6 +533,35 @@ void sigkill_at_any_moment_loses_nothing_committed(WriterTest& t) {
   }
 }
 
+// The other process goes on when the writer is killed; who goes on with the record waits for it.
+void what_a_killed_writer_has_begun_to_commit_is_not_lost(WriterTest& t) {
+  const std::string base = t.directory;
+  for (int round = 0; round < 10; ++round) {
+    t.directory = base + "/" + std::to_string(round);
+    mkdir(t.directory.c_str(), 0700);
+    const int code = in_child([&t, round] {
+      t.begin();
+      need(t.writer->commit());
+      for (int i = 0; i < 100 * round; ++i) t.line(std::string(1000, 'x'));
+      need(t.writer->begin_commit());
+      kill(getpid(), SIGKILL);
+      return 0;
+    });
+    assert_int_equal(code, 128 + SIGKILL);
+    t.writer = need(RecordWriter::resume(t.directory, "a1b2c3d4e5f6", t.key));
+    need(t.writer->append_audit("run.lost", some_time, Json::object()));
+    need(t.writer->checkpoint());
+    need(t.writer->commit());
+    t.writer.reset();
+    t.reader.reset();
+    assert_int_equal(t.counts().output, 100 * round);
+    const Verdict verdict = t.verdict();
+    assert_int_equal(verdict.problem.rfind("the supervisor was lost", 0), 0);
+    t.reader.reset();
+  }
+  t.directory = base;
+}
+
 void a_dead_writers_record_can_be_amended_but_not_a_missing_one(WriterTest& t) {
   const bool none = is(RecordWriter::amend_meta(t.directory, "state", "lost"), Errc::not_found);
   assert_true(none);
@@ -501,12 +606,17 @@ int main() {
       MOAT_TEST(WriterTest, time_stamps_come_in_the_order_of_their_sizes_and_after_the_end_too),
       MOAT_TEST(WriterTest, a_full_disk_is_reported_and_the_writes_wait),
       MOAT_TEST(WriterTest, any_other_failure_leaves_the_writes_waiting_too),
+      MOAT_TEST(WriterTest, a_commit_can_be_left_to_another_process),
+      MOAT_TEST(WriterTest, what_another_process_could_not_commit_waits_in_its_order),
+      MOAT_TEST(WriterTest, a_commit_waits_for_the_one_under_way),
+      MOAT_TEST(WriterTest, the_map_grows_under_another_process_too),
       MOAT_TEST(WriterTest, what_waits_is_bounded_and_a_refused_write_leaves_no_trace),
       MOAT_TEST(WriterTest, a_flood_commits_by_itself),
       MOAT_TEST(WriterTest, the_map_grows_under_writer_and_reader),
       MOAT_TEST(WriterTest, a_disk_that_is_really_full_costs_nothing_that_was_written),
       MOAT_TEST(WriterTest, a_file_size_limit_costs_nothing_that_was_written),
       MOAT_TEST(WriterTest, sigkill_at_any_moment_loses_nothing_committed),
+      MOAT_TEST(WriterTest, what_a_killed_writer_has_begun_to_commit_is_not_lost),
       MOAT_TEST(WriterTest, a_dead_writers_record_can_be_amended_but_not_a_missing_one),
       MOAT_TEST(WriterTest, names_and_sizes_are_held_to_their_limits),
   };

@@ -1,6 +1,7 @@
 #include "recorder.h"
 
 #include <algorithm>
+#include <csignal>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -228,6 +229,25 @@ void a_secret_in_pieces_of_output_is_found(RecorderTest& t) {
   assert_true(bytes.find("the end: " + word.substr(0, 20)) != std::string::npos);
 }
 
+volatile sig_atomic_t children = 0;
+
+// What is much is written by another process, and a head over it is told of when it is there.
+void much_goes_to_disk_while_the_loop_turns(RecorderTest& t) {
+  children = 0;
+  const auto before = signal(SIGCHLD, [](int) { children = children + 1; });
+  uint64_t told = 0;
+  t.recorder->on_signed([&told](const store::SignedHead& head) { told = head.head.size; });
+  for (int i = 0; i < 1500; ++i)
+    t.recorder->dns({0, "host-" + std::to_string(i) + ".example.com", "A", "198.18.0.5", ""});
+  const bool signed_in_time = test::turn_until(t.loop, [&] { return told != 0; });
+  assert_true(signed_in_time);
+  assert_in_range(told, 1000, 1501);
+  assert_int_equal(children, 1);
+  t.recorder->on_signed(nullptr);
+  assert_int_equal(t.data_of("dns").size(), 1500);
+  signal(SIGCHLD, before);
+}
+
 // What moat-audit(5) says that `type` has, sorted.
 std::vector<std::string> described(const std::string& type) {
   const auto page = read_file(MOAT_PAGE, 1 << 20);
@@ -272,6 +292,7 @@ int main() {
       MOAT_TEST(RecorderTest, a_secret_is_kept_out_wherever_it_appears),
       MOAT_TEST(RecorderTest, values_that_are_known_to_be_credentials_are_not_kept),
       MOAT_TEST(RecorderTest, a_secret_in_pieces_of_output_is_found),
+      MOAT_TEST(RecorderTest, much_goes_to_disk_while_the_loop_turns),
       MOAT_TEST(RecorderTest, what_is_written_is_what_the_page_describes),
   };
   return cmocka_run_group_tests_name("top/recorder", tests, nullptr, nullptr);
