@@ -55,6 +55,7 @@ struct Settings {
   Policy policy;
   std::vector<Injection> injections;
   std::vector<std::string> credential_headers;
+  std::vector<Placeholder> placeholders;
   std::map<std::string, std::string> connect_to;  // "host:port" → "address:port"; host may be "*"
   std::vector<std::string> upstream_ca_files;
   std::shared_ptr<const UpstreamProxy> upstream_proxy;  // null: directly

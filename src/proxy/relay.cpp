@@ -24,6 +24,15 @@ Refusal unknown_client() {
   return refusal;
 }
 
+Refusal stray(const std::string& grant, const std::string& host) {
+  Refusal refusal;
+  refusal.reason = "the request would take the placeholder of the grant " + grant + " to " + host +
+                   ", and it is for that grant's own hosts only";
+  refusal.rule = "placeholder";
+  refusal.where = "grant " + grant;
+  return refusal;
+}
+
 Refusal denied(const Decision& decision, const Settings& settings) {
   Refusal refusal;
   refusal.hint = settings.change_hint;
@@ -184,6 +193,8 @@ void Relay::on_request(RequestHead head, BodyLength length) {
   record_.host = place->host;
   record_.port = place->port;
   if (auto refused = judge(*place)) return refuse(*refused);
+  if (const std::string* grant = world_.injector.strayed(place->host, request_))
+    return refuse(stray(*grant, place->host));
   target_.scheme = place->scheme;
   target_.host = place->host;
   target_.port = place->port;
@@ -284,7 +295,8 @@ void Relay::send_request() {
 // On a copy that is wiped, for the request may have to be sent again, and is on record.
 void Relay::start_with_credential() {
   RequestHead head = request_;
-  Injector::Applied applied = world_.injector.apply(target_.scheme, target_.host, head.headers);
+  Injector::Applied applied =
+      world_.injector.apply(target_.scheme, target_.host, head.headers, head.path);
   record_.injected = std::move(applied.labels);
   record_.stripped = std::move(applied.stripped);
   scrub_ = applied.scrub;
@@ -294,6 +306,7 @@ void Relay::start_with_credential() {
   }
   origin_->start(*this, head, request_length_);
   for (Header& header : head.headers) wipe(header.value);
+  wipe(head.path);
 }
 
 bool Relay::takes_body() const {
