@@ -22,6 +22,13 @@ struct Mount {
   bool read_only = false;
 };
 
+// A file below the command's HOME. Where there is one of that name, or the place is a mount, it is
+// left out.
+struct HomeFile {
+  std::string path;  // relative: ".config/gh/hosts.yml"
+  std::string text;
+};
+
 // All that an engine needs to know to make one sandbox. The engine obeys; policy is elsewhere.
 struct SandboxSpec {
   std::string run_id;                // labels everything that the engine makes
@@ -32,6 +39,7 @@ struct SandboxSpec {
   std::vector<std::pair<std::string, std::string>> env;
   std::string workdir = "/workspace";
   std::vector<Mount> mounts;
+  std::vector<HomeFile> home_files;
   uint32_t uid = 0;  // of the command, inside
   uint32_t gid = 0;
   std::string hostname = "moat";

@@ -55,7 +55,9 @@ enum moat_spec_item {
   MOAT_SPEC_HOSTNAME = 13,  /* for /etc/hosts */
   MOAT_SPEC_REDIRECT = 14,  /* "0": do as if the kernel had no nf_tables */
   MOAT_SPEC_STORE = 15, /* hexadecimal digits: the bytes of a Java trust store that holds the CA */
-  MOAT_SPEC_STORE_PATH = 16 /* repeated: a glob(7) pattern; each file that matches becomes it */
+  MOAT_SPEC_STORE_PATH = 16, /* repeated: a glob(7) pattern; each file that matches becomes it */
+  MOAT_SPEC_HOME_FILE = 24   /* repeated: a path below HOME, a line break, and what the file holds;
+                                made, with its directories, and owned by uid, where there is none */
 };
 
 enum moat_listener_kind {

@@ -76,12 +76,15 @@ InitSpec make_init_spec(const SandboxSpec& spec, bool nest) {
     made.env.emplace_back("HOME", made.home);
   }
 
-  for (const std::string& path : ca_bundle_paths) {
-    const bool mounted =
-        std::any_of(spec.mounts.begin(), spec.mounts.end(),
-                    [&](const Mount& mount) { return lies_in(path, mount.target); });
-    if (!mounted) made.ca_bundles.push_back(path);
-  }
+  // What lies in a mount is the host's.
+  const auto mounted = [&spec](const std::string& path) {
+    return std::any_of(spec.mounts.begin(), spec.mounts.end(),
+                       [&path](const Mount& mount) { return lies_in(path, mount.target); });
+  };
+  for (const std::string& path : ca_bundle_paths)
+    if (!mounted(path)) made.ca_bundles.push_back(path);
+  for (const HomeFile& file : spec.home_files)
+    if (!mounted(made.home + "/" + file.path)) made.home_files.push_back(file);
 
   made.ports = {80, 443};
   for (const uint16_t port : spec.ports)
@@ -107,6 +110,8 @@ Result<std::string> encode_init_spec(const InitSpec& spec) {
   encoder.number(MOAT_SPEC_UID, spec.uid);
   encoder.number(MOAT_SPEC_GID, spec.gid);
   if (!spec.home.empty()) encoder.item(MOAT_SPEC_HOME, spec.home);
+  for (const HomeFile& file : spec.home_files)
+    encoder.item(MOAT_SPEC_HOME_FILE, file.path + "\n" + file.text);
   encoder.item(MOAT_SPEC_HOSTNAME, spec.hostname);
   if (!spec.ca_pem.empty() && !spec.ca_bundles.empty()) {
     encoder.item(MOAT_SPEC_CA, spec.ca_pem);

@@ -22,6 +22,7 @@ struct InitSpec {
   uint32_t uid = 0;
   uint32_t gid = 0;
   std::string home;  // made, and given to uid, where it is missing
+  std::vector<HomeFile> home_files;
   std::string hostname = "moat";
   std::string ca_pem;
   std::vector<std::string> ca_bundles;  // where it is appended; the first is made if there is none

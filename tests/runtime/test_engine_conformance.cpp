@@ -373,6 +373,19 @@ void the_command_has_the_uid_that_was_asked_for(ConformanceTest& t) {
   assert_int_equal(found.st_uid, t.is_docker() ? 1234 : getuid());
 }
 
+void files_are_put_into_the_commands_home(ConformanceTest& t) {
+  if (getuid() != 0 && t.is_docker()) return;
+  t.spec.uid = 1234;
+  t.spec.gid = 1235;
+  t.spec.home_files = {{".npmrc", "a\n"}, {".config/gh/hosts.yml", "b\n"}};
+  assert_int_equal(t.shell("cd; cat .npmrc .config/gh/hosts.yml; stat -c '%a %u' .npmrc .config; "
+                           "echo more >> .npmrc; mkdir .config/own"),
+                   0);
+  const bool as_asked = t.seen.out == "a\nb\n600 1234\n700 1234\n";
+  if (!as_asked) print_error("# %s\n", t.seen.out.c_str());
+  assert_true(as_asked);
+}
+
 void mounts_are_writable_only_where_asked(ConformanceTest& t) {
   std::ofstream(t.directory + "/other/given") << "given\n";
   assert_int_equal(t.shell("cat /mnt/other/given; touch /mnt/other/new 2>/dev/null; echo $?; "
@@ -522,6 +535,7 @@ int main(int argc, char** argv) {
       MOAT_TEST(ConformanceTest, the_environment_is_what_was_asked_for),
       MOAT_TEST(ConformanceTest, files_in_the_workspace_belong_to_the_right_user),
       MOAT_TEST(ConformanceTest, the_command_has_the_uid_that_was_asked_for),
+      MOAT_TEST(ConformanceTest, files_are_put_into_the_commands_home),
       MOAT_TEST(ConformanceTest, mounts_are_writable_only_where_asked),
       MOAT_TEST(ConformanceTest, a_mount_that_cannot_be_is_refused_by_name),
       MOAT_TEST(ConformanceTest, a_signal_reaches_the_command),

@@ -105,11 +105,29 @@ void what_is_too_large_is_refused(Nothing&) {
   assert_true(!encoded && encoded.error().code == Errc::too_large);
 }
 
+void files_of_the_home_are_left_out_where_the_hosts_own_lie(Nothing&) {
+  SandboxSpec spec;
+  spec.uid = 1000;
+  spec.command = {"true"};
+  spec.home_files = {{".npmrc", "a"}, {".config/gh/hosts.yml", "b"}};
+  assert_int_equal(make_init_spec(spec, true).home_files.size(), 2);
+  spec.mounts.push_back({"/x", "/home/agent/.config", false});
+  const InitSpec made = make_init_spec(spec, true);
+  assert_int_equal(made.home_files.size(), 1);
+  assert_string_equal(made.home_files[0].path.c_str(), ".npmrc");
+  const auto bytes = encode_init_spec(made);
+  assert_true(bytes.has_value());
+  assert_true(bytes->find(".npmrc\na") != std::string::npos);
+  spec.mounts.push_back({"/y", "/home/agent", false});
+  assert_true(make_init_spec(spec, true).home_files.empty());
+}
+
 }  // namespace
 
 int main() {
   const CMUnitTest tests[] = {
       MOAT_TEST(Nothing, home_is_what_the_engine_says_or_the_usual_one),
+      MOAT_TEST(Nothing, files_of_the_home_are_left_out_where_the_hosts_own_lie),
       MOAT_TEST(Nothing, the_hosts_own_bundle_is_left_alone),
       MOAT_TEST(Nothing, http_and_https_are_always_listened_on),
       MOAT_TEST(Nothing, every_part_is_told),

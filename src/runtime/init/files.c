@@ -208,6 +208,7 @@ void files_write(struct files* files, const struct spec* spec) {
   write_hosts(spec);
   write_user(spec);
   make_home(spec);
+  home_write(spec);
 }
 
 static bool sets(const struct strings* env, const char* name) {

@@ -46,7 +46,7 @@ struct strings {
   size_t count;
 };
 struct spec {
-  struct strings args, env, bundles, ca_env, stores;
+  struct strings args, env, bundles, ca_env, stores, home_files;
   const char *workdir, *home, *hostname, *ca, *store;
   uid_t uid;
   gid_t gid;
@@ -118,6 +118,9 @@ struct files {
 void files_write(struct files* files, const struct spec* spec);
 /* The command's environment: the spec's, and the CA variables that it does not set itself. */
 char** files_environment(const struct files* files, const struct spec* spec);
+
+/* home.c: the spec's files below the command's home. */
+void home_write(const struct spec* spec);
 
 /* stores.c: Java's trust stores become the spec's, wherever there is one that we may write. */
 void stores_write(const struct spec* spec);
