@@ -27,9 +27,9 @@ Error not_stored(store::Vault& vault, const std::string& name) {
   return Error{Errc::not_found, text + " (stored: " + (list.empty() ? "none" : list) + ")"};
 }
 
-const char* title_of(const std::string& name) {
+std::string title_of(const std::string& name) {
   const Provider* provider = find_provider(name);
-  return provider == nullptr ? name.c_str() : provider->title;
+  return provider == nullptr ? name : provider->title;
 }
 
 }  // namespace
@@ -39,6 +39,7 @@ int cmd_revoke(const Arguments& arguments) {
   if (!home) return complain(home.error());
   auto vault = store::Vault::open(home->root);
   if (!vault) return complain(vault.error());
+  (void)load_providers(home->root);  // for their titles: what is wrong with one keeps nobody here
   Output out;
   // All the others go, whatever becomes of one.
   int status = exit_ok;
@@ -53,7 +54,7 @@ int cmd_revoke(const Arguments& arguments) {
       continue;
     }
     revoked.add(Json(name));
-    if (!arguments.has("json")) out.line(std::string(title_of(name)) + " credential removed");
+    if (!arguments.has("json")) out.line(title_of(name) + " credential removed");
   }
   if (arguments.has("json")) out.line(Json::object().set("revoked", std::move(revoked)).text());
   return out.finish(status);

@@ -86,6 +86,7 @@ int cmd_audit_show(const Arguments& arguments);
 int cmd_audit_verify(const Arguments& arguments);
 int cmd_audit_watch(const Arguments& arguments);
 int cmd_grant(const Arguments& arguments);
+int cmd_grant_providers(const Arguments& arguments);
 int cmd_help(const Arguments& arguments);
 int cmd_list(const Arguments& arguments);
 int cmd_logs(const Arguments& arguments);

@@ -110,6 +110,7 @@ Result<void> Run::prepare(const Home& home) {
 
   auto grants = resolve_grants(home, config_.grants);
   if (!grants) return grants.error();
+  add_placeholders(*grants, config_.env, home_files_);
 
   if (auto opened = open_record(home, *grants); !opened) return opened;
   keep_bodies_ = record_->keeps_bodies();
@@ -198,6 +199,7 @@ runtime::SandboxSpec Run::sandbox_spec() const {
   spec.workdir = config_.workdir;
   spec.mounts.push_back({config_.workspace, "/workspace", config_.workspace_read_only});
   spec.mounts.insert(spec.mounts.end(), config_.mounts.begin(), config_.mounts.end());
+  spec.home_files = home_files_;
   spec.uid = getuid();
   spec.gid = getgid();
   spec.hostname = host_name(facts_.name);

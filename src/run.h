@@ -92,6 +92,7 @@ class Run : private runtime::SandboxObserver,
   Loop& loop_;
   Config config_;
   std::function<void()> on_started_;
+  std::vector<runtime::HomeFile> home_files_;  // of the grants: placeholders
   RunFacts facts_;
   std::unique_ptr<RunRecord> record_;
   std::unique_ptr<proxy::Proxy> proxy_;  // depends-on: record_

@@ -248,6 +248,7 @@ Result<UserConfig> parse_user_config(const std::string& text, const std::string&
 }
 
 Result<UserConfig> user_config(const std::string& root) {
+  if (auto loaded = load_providers(root); !loaded) return loaded.error();  // whose names are keys
   const std::string path = root + "/config.yaml";
   auto text = read_file(path, max_file);
   if (!text && text.error().code == Errc::not_found) return UserConfig{};

@@ -47,6 +47,7 @@ proxy::Settings wall_settings(const Config& config, const std::string& run_name,
       if (!spoken_of(config.policy, host.host)) settings.policy.hosts.push_back(std::move(host));
     }
     for (auto& injection : grant.injections) settings.injections.push_back(std::move(injection));
+    if (grant.placeholder) settings.placeholders.push_back(std::move(*grant.placeholder));
   }
   settings.credential_headers = credential_headers();
   settings.connect_to = config.connect_to;
@@ -88,11 +89,12 @@ void keep_out_secrets(Recorder& recorder, const Config& config,
   std::vector<std::string> headers;
   for (const auto& grant : grants) {
     for (const auto& injection : grant.injections) {
+      if (injection.secret.empty()) continue;
       secrets.push_back(injection.secret.clone());
       // "Basic dXNlcjp0b2tlbg==": as it is on the wire.
       const std::string_view value = injection.value.reveal();
       secrets.emplace_back(value.substr(value.find(' ') + 1));
-      headers.push_back(injection.header);
+      if (injection.place == proxy::Injection::Place::header) headers.push_back(injection.header);
     }
   }
   if (config.upstream_proxy) {
@@ -106,7 +108,9 @@ void keep_out_secrets(Recorder& recorder, const Config& config,
 void record_grants(Recorder& recorder, const std::vector<GrantUse>& grants) {
   for (const auto& grant : grants) {
     Json hosts = Json::array();
-    for (const auto& injection : grant.injections) hosts.add(injection.host);
+    for (const auto& injection : grant.injections) {
+      if (!injection.secret.empty()) hosts.add(injection.host);
+    }
     recorder.audit("secret.resolved", Json::object()
                                           .set("grant", grant.name)
                                           .set("hosts", std::move(hosts))

@@ -22,7 +22,8 @@ struct FetchRequest {
   std::string url;
   std::string unix_socket;  // path; empty for TCP
   std::vector<std::pair<std::string, std::string>> headers;
-  Secret bearer;  // "Authorization: Bearer …"
+  Secret bearer;                                               // "Authorization: Bearer …"
+  std::vector<std::pair<std::string, Secret>> secret_headers;  // sent like the others
   std::string body;
   std::string ca_file;  // roots besides the system's
   // Sends HOST:PORT elsewhere without touching the name that is verified; from flags and config.

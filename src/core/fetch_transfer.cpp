@@ -73,6 +73,15 @@ Result<void> prepare_headers(FetchTransfer& transfer) {
     transfer.headers.add(line);
     wipe(line);
   }
+  for (const auto& [name, value] : request.secret_headers) {
+    if (name.empty() || !is_header_safe(name) || !is_header_safe(value.reveal()))
+      return error(Errc::invalid, "the header '%s' cannot be sent", printable(name).c_str());
+    std::string line = name + ": ";
+    line.reserve(line.size() + value.size());
+    line += value.reveal();
+    transfer.headers.add(line);
+    wipe(line);
+  }
   if (!typed) transfer.headers.add("Content-Type:");  // or curl would name one for a body
   transfer.headers.add("Expect:");
   return {};
