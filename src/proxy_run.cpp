@@ -85,6 +85,7 @@ Result<void> ProxyRun::begin(const Home& home) {
 proxy::Settings ProxyRun::settings() {
   const std::string& file = plan_.config.file;
   proxy::Settings settings = wall_settings(plan_.config, facts_.id, std::move(plan_.grants));
+  settings.placeholders.clear();  // there is no sandbox that was given any
   settings.keep_bodies = keep_bodies_;
   settings.clients = std::move(plan_.clients);
   settings.change_hint =
