@@ -295,7 +295,7 @@ class Granting {
     loop_.run();
     if (!result) return given_up();
     if (!*result) return result->error();
-    return FoundToken{std::move(**result), "device flow"};
+    return FoundToken{std::move(**result), "device flow", ""};
   }
 
   static Result<Checked> judge(const TokenCheck& check, const std::string& host,
@@ -351,6 +351,7 @@ Json facts_of(const Plan& plan, const FoundToken& found, const Checked& checked,
       .set("scopes", checked.scopes)
       .set("checked", tried)
       .set("stored_at", rfc3339(system_clock().wall_ns()));
+  if (!found.expires_at.empty()) facts.set("expires_at", found.expires_at);
   // Four characters of a long token tell two apart, and give nothing away.
   if (found.token.size() >= 20)
     facts.set("last_four", found.token.reveal().substr(found.token.size() - 4));

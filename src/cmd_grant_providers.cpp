@@ -11,7 +11,6 @@ std::string describe(const TokenSource& source) {
   std::string text;
   switch (source.kind) {
     case TokenSource::Kind::variable:
-      return source.text;
     case TokenSource::Kind::file:
       return source.text;
     case TokenSource::Kind::command:

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/clock.h"
 #include "core/text.h"
 #include "placeholder.h"
 #include "proxy/injected_target.h"
@@ -105,6 +106,13 @@ void give_placeholder(GrantUse& use, const ProviderSite& site, const std::string
   for (const auto& [path, text] : site.files) use.files.push_back({path, fill(text)});
 }
 
+// Since when it is not good any more; "" where that is not known.
+std::string expired(const store::Sealed& sealed) {
+  const auto until = parse_rfc3339(sealed.facts["expires_at"].string());
+  const bool over = until && *until <= system_clock().wall_ns();
+  return over ? rfc3339(*until) : "";
+}
+
 }  // namespace
 
 // A header's value ends at a line break: a secret that holds one would write headers of its own.
@@ -179,6 +187,11 @@ Result<std::vector<GrantUse>> resolve_grants(const Home& home, const std::vector
       continue;
     }
     if (!sealed) return sealed.error();
+    if (const std::string when = expired(*sealed); !when.empty()) {
+      lacks(grant, "the " + provider->title + " credential has expired on " + when +
+                       ", run 'moat grant " + provider->name + "' again");
+      continue;
+    }
     auto use = use_grant(*provider, *sealed);
     if (!use) return use.error();
     uses.push_back(std::move(*use));

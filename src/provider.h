@@ -37,6 +37,8 @@ struct TokenSource {
   Format format = Format::text;      // of the file
   std::vector<std::string> key;      // where in the file: a member of a member
   bool base64 = false;               // what is found is encoded so
+  std::vector<std::string>
+      expires;  // where in the file it says how long that is good; may be empty
 };
 
 // The request that a token is tried with.
@@ -79,7 +81,8 @@ struct Provider {
   std::string host;   // of the public service: "github.com"
   std::vector<ProviderSite> sites;
   std::optional<ProviderDevice> device;
-  std::string where;  // its file; "built in"
+  std::string revoke_url;  // takes a token back (RFC 7009); "": none does
+  std::string where;       // its file; "built in"
 };
 
 // Those that are known, by name. Without load_providers(), those that are compiled in.

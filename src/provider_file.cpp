@@ -246,8 +246,9 @@ Result<void> read_sources(ProviderReader& reader, const Yaml& value) {
     if (source.text.empty() && source.command.empty())
       return reader.at(item, "a source has one of env, file, command and prompt");
     const bool in_file = source.kind == TokenSource::Kind::file;
-    if (!in_file && (source.format != TokenSource::Format::text || !source.key.empty()))
-      return reader.at(item, "format and key belong to a file");
+    if (!in_file && (source.format != TokenSource::Format::text || !source.key.empty() ||
+                     !source.expires.empty()))
+      return reader.at(item, "format, key and expires belong to a file");
     if (in_file && (source.format == TokenSource::Format::text) != source.key.empty())
       return reader.at(item, "a file of json, yaml or ini has a key, and one of text has none");
     reader.site->sources.push_back(std::move(source));
@@ -313,6 +314,13 @@ Result<void> read_source_key(ProviderReader& reader, const Yaml& value) {
   auto key = reader.words(value, "key");
   if (!key) return key.error();
   reader.source->key = std::move(*key);
+  return {};
+}
+
+Result<void> read_source_expires(ProviderReader& reader, const Yaml& value) {
+  auto key = reader.words(value, "expires");
+  if (!key) return key.error();
+  reader.source->expires = std::move(*key);
   return {};
 }
 
@@ -415,6 +423,13 @@ Result<void> read_device(ProviderReader& reader, const Yaml& value) {
   return {};
 }
 
+Result<void> read_revoke_url(ProviderReader& reader, const Yaml& value) {
+  if (!check_endpoint(sample(value.scalar), "") || !value.scalar.starts_with("https://"))
+    return reader.at(value, "revoke_url must be https://HOST/PATH");
+  reader.provider.revoke_url = value.scalar;
+  return {};
+}
+
 template <std::string ProviderDevice::*member>
 Result<void> read_device_word(ProviderReader& reader, const Yaml& value) {
   auto word = reader.word(value, "it");
@@ -434,7 +449,8 @@ Result<void> read_device_url(ProviderReader& reader, const Yaml& value) {
 // The next word of each path that begins with `prefix`. What a site says stands at the top too, and
 // what only the top says does not stand in a site.
 std::vector<std::string_view> members_under(const std::string& prefix) {
-  constexpr std::string_view only_at_the_top[] = {"name", "title", "host", "sites", "device"};
+  constexpr std::string_view only_at_the_top[] = {"name",  "title",  "host",
+                                                  "sites", "device", "revoke_url"};
   std::vector<std::string_view> names;
   const bool site = prefix == "sites.";
   for (const ProviderKey& key : provider_keys()) {
@@ -484,6 +500,7 @@ const std::vector<ProviderKey>& provider_keys() {
       {"hosts.without", read_without},
       {"name", read_name},
       {"placeholder", read_placeholder},
+      {"revoke_url", read_revoke_url},
       {"sites", moat::read_sites},
       {"sites.server", read_server},
       {"sites.token", read_token},
@@ -491,6 +508,7 @@ const std::vector<ProviderKey>& provider_keys() {
       {"sources.command", read_source_command},
       {"sources.encoding", read_source_encoding},
       {"sources.env", read_source_env},
+      {"sources.expires", read_source_expires},
       {"sources.file", read_source_file},
       {"sources.format", read_source_format},
       {"sources.key", read_source_key},

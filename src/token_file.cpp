@@ -1,4 +1,5 @@
 // What stands at a key of a configuration file of somebody else's.
+#include "core/clock.h"
 #include "core/json.h"
 #include "core/text.h"
 #include "core/yaml.h"
@@ -22,7 +23,7 @@ Result<Found> in_json(std::string_view text, const std::vector<std::string>& key
   if (!tree) return tree.error();
   Json::View at = tree->view();
   for (const std::string& name : key) at = at[name];
-  Found found = take(at.string());
+  Found found = take(at.is_number() ? std::to_string(at.integer()) : at.string());
   tree->wipe();
   return found;
 }
@@ -72,6 +73,18 @@ Found in_ini(std::string_view text, const std::vector<std::string>& key) {
 }
 
 }  // namespace
+
+std::string time_in(std::string_view text) {
+  constexpr uint64_t latest = 253402300799999;  // of the year 9999, in milliseconds
+  constexpr uint64_t first_in_ms = 100'000'000'000;
+  if (const auto number = parse_number(text, 1, latest)) {
+    const uint64_t ms = *number < first_in_ms ? *number * 1000 : *number;
+    constexpr uint64_t last_in_ns = 9'223'372'036'854;  // what a clock of ours holds
+    return ms > last_in_ns ? "" : rfc3339(static_cast<int64_t>(ms) * 1'000'000);
+  }
+  const auto time = parse_rfc3339(text);
+  return time ? rfc3339(*time) : "";
+}
 
 Result<std::optional<Secret>> value_in(std::string_view text, TokenSource::Format format,
                                        const std::vector<std::string>& key) {

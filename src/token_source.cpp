@@ -54,7 +54,7 @@ Result<FoundToken> token_from_input(int fd) {
   if (token.empty())
     return error(Errc::invalid,
                  "what came on standard input is no token: it must be one word of at most 8 KiB");
-  return FoundToken{std::move(token), "standard input"};
+  return FoundToken{std::move(token), "standard input", ""};
 }
 
 namespace {
@@ -69,10 +69,11 @@ Result<std::optional<FoundToken>> found_in(std::string_view text, const TokenSou
   text = trim(text);
   if (text.empty() || is_reference(text)) return std::optional<FoundToken>();
   if (!source.base64) {
-    if (looks_like_token(text)) return std::optional<FoundToken>(FoundToken{Secret(text), name});
+    if (looks_like_token(text))
+      return std::optional<FoundToken>(FoundToken{Secret(text), name, ""});
   } else if (auto plain = from_base64(text)) {
     Secret token = take_token(*plain);
-    if (!token.empty()) return std::optional<FoundToken>(FoundToken{std::move(token), name});
+    if (!token.empty()) return std::optional<FoundToken>(FoundToken{std::move(token), name, ""});
   }
   return error(Errc::invalid, "what %s holds is no token: correct it or %s", name.c_str(),
                source.kind == TokenSource::Kind::variable ? "unset it" : "remove it");
@@ -102,10 +103,14 @@ Result<std::optional<FoundToken>> token_from_machine(const TokenSource& source,
   std::vector<std::string> key;
   for (const std::string& word : source.key) key.push_back(for_host(word, host));
   const auto value = value_in(*text, source.format, key);
+  Result<std::optional<Secret>> expires = std::optional<Secret>();
+  if (!source.expires.empty()) expires = value_in(*text, source.format, source.expires);
   wipe(*text);
   if (!value) return value.error().in(path);
   if (!*value) return std::optional<FoundToken>();
-  return found_in((*value)->reveal(), source, path);
+  auto found = found_in((*value)->reveal(), source, path);
+  if (found && *found && expires && *expires) (*found)->expires_at = time_in((*expires)->reveal());
+  return found;
 }
 
 struct TokenCommand::Impl {
@@ -126,7 +131,7 @@ struct TokenCommand::Impl {
     std::string name;
     for (size_t i = 0; i < argv.size() && argv[i].compare(0, 2, "--") != 0; ++i)
       name += (name.empty() ? "" : " ") + argv[i];
-    done(FoundToken{std::move(token), name});
+    done(FoundToken{std::move(token), name, ""});
   }
 
   Done done;
@@ -163,7 +168,7 @@ struct TokenPrompt::Impl {
     Secret token = take_token(text);
     if (token.empty())
       return done(error(Errc::invalid, "what was typed is no token: it must be one word"));
-    done(FoundToken{std::move(token), "terminal"});
+    done(FoundToken{std::move(token), "terminal", ""});
   }
 
   Done done;

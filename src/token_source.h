@@ -16,7 +16,8 @@ namespace moat {
 
 struct FoundToken {
   Secret token;
-  std::string source;  // "GITHUB_TOKEN", "gh auth token", "standard input": for people
+  std::string source;      // "GITHUB_TOKEN", "gh auth token", "standard input": for people
+  std::string expires_at;  // RFC 3339; "" where that is not said
 };
 
 // All of `fd`, less the line break at its end. Blocks. Refuses a terminal, which would show it.
@@ -28,10 +29,15 @@ Result<FoundToken> token_from_input(int fd);
 Result<std::optional<FoundToken>> token_from_machine(const TokenSource& source,
                                                      const std::string& host);
 
-// What stands at `key` in a file's text; nothing where it is not there. Errc::invalid where the
-// text is not of that format. Of ini, `key` is a name, or a section and a name. The pure part.
+// What stands at `key` in a file's text, a word or a whole number; nothing where it is not there.
+// Errc::invalid where the text is not of that format. Of ini, `key` is a name, or a section and a
+// name. The pure part.
 Result<std::optional<Secret>> value_in(std::string_view text, TokenSource::Format format,
                                        const std::vector<std::string>& key);
+
+// RFC 3339 of a time that is written so, or in seconds or milliseconds since 1970; "" of what is
+// not.
+std::string time_in(std::string_view text);
 
 // Asks a tool, for at most 10 seconds. One that is not installed, fails or prints nothing that
 // could be a token has none.

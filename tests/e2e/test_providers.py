@@ -87,11 +87,13 @@ class Providers(MoatTest):
         login = self.home / ".claude" / ".credentials.json"
         self.make_dir(login.parent)
         token = "sk-ant-oat01-" + self.token
-        login.write_text(json.dumps({"claudeAiOauth": {"accessToken": token, "scopes": []}}))
+        login.write_text(json.dumps({"claudeAiOauth": {"accessToken": token, "expiresAt": 4102444800000}}))
         os.chown(login, UID, UID)
         done = self.good_grant("anthropic", "api.anthropic.com")
         self.assertIn("Anthropic credential saved successfully", done.stdout)
         self.assertIn(".credentials.json", done.stdout)
+        told = self.good_grant("anthropic", "api.anthropic.com", flags=["--json"])
+        self.assertEqual(json.loads(told.stdout)["expires_at"], "2100-01-01T00:00:00.000000Z")
         shutil.rmtree(login.parent)
         done = self.sh(
             "curl -s https://api.anthropic.com/v1/oauth -H 'anthropic-beta: oauth-2025-04-20' "

@@ -133,6 +133,20 @@ void one_error_names_everything_that_is_missing(GrantTest& t) {
       message.ends_with("; --grant: no GitHub credential is stored, run 'moat grant github'"));
 }
 
+void what_has_expired_is_missing(GrantTest& t) {
+  store::Sealed old = GrantTest::sealed("github.com");
+  old.facts.set("expires_at", "2020-01-31T12:00:00Z");
+  t.store(old);
+  const auto uses = resolve_grants(t.home, {{"github", "--grant"}});
+  assert_false(uses.has_value());
+  assert_string_equal(uses.error().message.c_str(),
+                      "--grant: the GitHub credential has expired on 2020-01-31T12:00:00.000000Z, "
+                      "run 'moat grant github' again");
+  old.facts.set("expires_at", "2120-01-31T12:00:00Z");
+  t.store(old);
+  assert_true(resolve_grants(t.home, {{"github", "--grant"}}).has_value());
+}
+
 void no_grants_touch_no_vault(GrantTest& t) {
   const auto uses = resolve_grants(t.home, {});
   assert_true(uses.has_value());
@@ -242,6 +256,7 @@ int main() {
       MOAT_TEST(GrantTest, a_credential_stands_where_the_provider_says),
       MOAT_TEST(GrantTest, a_stored_grant_is_opened),
       MOAT_TEST(GrantTest, one_error_names_everything_that_is_missing),
+      MOAT_TEST(GrantTest, what_has_expired_is_missing),
       MOAT_TEST(GrantTest, no_grants_touch_no_vault),
       MOAT_TEST(GrantTest, a_tampered_credential_is_an_error_of_its_own),
   };

@@ -12,31 +12,31 @@ const std::string head = "name: own\ntitle: Own\nhost: api.own.example\n";
 const std::string hosts = "hosts:\n  - {host: api.own.example, header: X-Key}\n";
 
 void a_provider_is_read(Nothing&) {
-  const auto got =
-      parse_provider(head + hosts +
-                         "sources:\n"
-                         "  - env: OWN_KEY\n"
-                         "  - {file: ~/.own, format: json, key: [a, b], encoding: base64}\n"
-                         "  - command: [own, token, --host, '{host}']\n"
-                         "  - prompt: Own key\n"
-                         "check:\n"
-                         "  url: https://api.own.example/me\n"
-                         "  headers: {X-Version: 1}\n"
-                         "  status: 204\n"
-                         "  login: [user, name]\n"
-                         "  scopes: X-Scopes\n"
-                         "placeholder: own_{random:32}\n"
-                         "env: {OWN_KEY: '{placeholder}'}\n"
-                         "files: {.own/key: 'key={placeholder}'}\n"
-                         "device:\n"
-                         "  url: https://{host}/code\n"
-                         "  token_url: https://{host}/token\n"
-                         "  client_id: abc\n"
-                         "  client_id_variable: OWN_CLIENT\n"
-                         "  client_id_advice: ask them\n"
-                         "  scopes: all\n"
-                         "  verification_host: '{host}'\n",
-                     "own.yaml");
+  const auto got = parse_provider(
+      head + hosts +
+          "sources:\n"
+          "  - env: OWN_KEY\n"
+          "  - {file: ~/.own, format: json, key: [a, b], encoding: base64, expires: c}\n"
+          "  - command: [own, token, --host, '{host}']\n"
+          "  - prompt: Own key\n"
+          "check:\n"
+          "  url: https://api.own.example/me\n"
+          "  headers: {X-Version: 1}\n"
+          "  status: 204\n"
+          "  login: [user, name]\n"
+          "  scopes: X-Scopes\n"
+          "placeholder: own_{random:32}\n"
+          "env: {OWN_KEY: '{placeholder}'}\n"
+          "files: {.own/key: 'key={placeholder}'}\n"
+          "device:\n"
+          "  url: https://{host}/code\n"
+          "  token_url: https://{host}/token\n"
+          "  client_id: abc\n"
+          "  client_id_variable: OWN_CLIENT\n"
+          "  client_id_advice: ask them\n"
+          "  scopes: all\n"
+          "  verification_host: '{host}'\n",
+      "own.yaml");
   if (!got) print_error("%s\n", got.error().message.c_str());
   assert_true(got.has_value());
   assert_int_equal(got->sites.size(), 1);
@@ -45,6 +45,7 @@ void a_provider_is_read(Nothing&) {
   assert_int_equal(site.sources.size(), 4);
   assert_true(site.sources[1].format == TokenSource::Format::json && site.sources[1].base64);
   assert_string_equal(site.sources[1].key.at(1).c_str(), "b");
+  assert_string_equal(site.sources[1].expires.at(0).c_str(), "c");
   assert_string_equal(site.sources[2].command.at(3).c_str(), "{host}");
   assert_true(site.sources[3].kind == TokenSource::Kind::prompt);
   assert_int_equal(site.check.status, 204);
@@ -114,10 +115,11 @@ void what_is_wrong_is_said_with_line_and_column(Nothing&) {
       {head + hosts + "sources: [{env: 'A B'}]\n", "own.yaml:6:17: env: 'A B' is not"},
       {head + hosts + "sources: [{env: A, command: [b]}]\n", "own.yaml:6:29: a source has one of"},
       {head + hosts + "sources: [{env: A, key: [b]}]\n",
-       "own.yaml:6:11: format and key belong to a file"},
+       "own.yaml:6:11: format, key and expires belong to a file"},
       {head + hosts + "sources: [{file: a}]\n", "own.yaml:6:18: file must be an absolute path"},
       {head + hosts + "sources: [{file: /a, format: json}]\n", "own.yaml:6:11: a file of json"},
       {head + hosts + "sources: [{file: /a, format: xml}]\n", "own.yaml:6:30: format is one of"},
+      {head + hosts + "revoke_url: http://own.example/x\n", "own.yaml:6:13: revoke_url must be"},
       {head + hosts + "check: {url: 'http://api.own.example/'}\n",
        "own.yaml:6:14: url must be https://HOST/PATH"},
       {head + hosts + "check: {url: 'https://other.example/'}\n",

@@ -11,6 +11,7 @@
 #include <string>
 
 #include "core/fd.h"
+#include "core/text.h"
 #include "moat_test.h"
 
 using namespace moat;
@@ -133,7 +134,8 @@ void a_value_is_found_in_files_of_others(SourceTest&) {
   } const cases[] = {
       {Format::text, "tok\n", {}, "tok\n"},
       {Format::json, R"({"a":{"b":"tok"}})", {"a", "b"}, "tok"},
-      {Format::json, R"({"a":{"b":1}})", {"a", "b"}, nullptr},
+      {Format::json, R"({"a":{"b":12}})", {"a", "b"}, "12"},
+      {Format::json, R"({"a":{"b":true}})", {"a", "b"}, nullptr},
       {Format::json, R"({"a":"x"})", {"a", "b"}, nullptr},
       {Format::json,
        R"({"https://index.docker.io/v1/":{"auth":"dTpw"}})",
@@ -160,6 +162,27 @@ void a_value_is_found_in_files_of_others(SourceTest&) {
   }
   for (const Format format : {Format::json, Format::yaml})
     assert_false(value_in("{", format, {"a"}).has_value());
+}
+
+void how_long_a_token_is_good_stands_beside_it(SourceTest& t) {
+  TokenSource source =
+      SourceTest::source_of(TokenSource::Kind::file, t.directory + "/credentials.json");
+  source.format = TokenSource::Format::json;
+  source.key = {"token"};
+  source.expires = {"until"};
+  for (const auto& [until, told] :
+       {std::pair{"1763900000", "2025-11-23T12:13:20.000000Z"},
+        {"1763900000123", "2025-11-23T12:13:20.123000Z"},
+        {"\"2025-11-23T13:13:20+01:00\"", "2025-11-23T12:13:20.000000Z"},
+        {"\"soon\"", ""},
+        {"-1", ""},
+        {"99999999999999", ""},
+        {"null", ""}}) {
+    (void)write_file_atomically(source.text, format(R"({"token":"tok","until":%s})", until), 0600);
+    const auto got = token_from_machine(source, "");
+    assert_true(got.has_value() && got->has_value());
+    assert_string_equal((*got)->expires_at.c_str(), told);
+  }
 }
 
 void a_file_is_looked_at_below_the_home(SourceTest& t) {
@@ -234,6 +257,7 @@ int main() {
       MOAT_TEST(SourceTest, a_variable_is_looked_at),
       MOAT_TEST(SourceTest, a_variable_that_holds_no_token_is_named_and_not_shown),
       MOAT_TEST(SourceTest, a_value_is_found_in_files_of_others),
+      MOAT_TEST(SourceTest, how_long_a_token_is_good_stands_beside_it),
       MOAT_TEST(SourceTest, a_file_is_looked_at_below_the_home),
       MOAT_TEST(SourceTest, a_tool_is_asked_for_this_host),
       MOAT_TEST(SourceTest, a_tool_that_fails_is_passed_over),
