@@ -52,7 +52,11 @@ proxy::Injection injection_for(const GrantUse& use, const ProviderHost& host,
   injection.host = pattern;
   injection.header = host.name;
   injection.value = sent_value(host, secret);
-  injection.secret = secret.clone();
+  // Of USER:PASSWORD the password: it must not come back without the user either.
+  const bool pair = host.place == Place::basic && host.user.empty();
+  const size_t colon = pair ? secret.reveal().find(':') : std::string_view::npos;
+  injection.secret =
+      colon == std::string_view::npos ? secret.clone() : Secret(secret.reveal().substr(colon + 1));
   if (host.place == Place::query) injection.place = proxy::Injection::Place::query;
   if (host.place == Place::path) injection.place = proxy::Injection::Place::path;
   return injection;

@@ -76,36 +76,29 @@ size_t remove_parameters(std::string& target,
     std::string value = decoded(pair.substr(std::min(equals + 1, pair.size())));
     const bool goes = !pair.empty() && unwanted(name, value);
     wipe(value);
-    const bool last = end >= target.size() || target[end] == '#';
     if (goes) {
       ++removed;
-      // With one of the separators around it.
-      const size_t from = last && at > query + 1 ? at - 1 : at;
-      target.erase(from, (last ? end : end + 1) - from);
-      at = from;
+      target.erase(at, end + 1 - at);  // with what separates it from the next
     } else {
       at = end + 1;
     }
-    if (last) break;
   }
-  const bool bare = query + 1 >= target.size() || target[query + 1] == '#';
-  if (removed > 0 && bare) target.erase(query, 1);
+  // Nothing is left behind the last separator, or behind the question mark.
+  if (removed > 0 && at == target.size()) target.pop_back();
   return removed;
 }
 
 void append_parameter(std::string& target, std::string_view name, std::string_view value) {
-  const size_t end = std::min(target.find('#'), target.size());
   const size_t query = target.find('?');
   std::string out;
   out.reserve(target.size() + name.size() + value.size() + 2);
-  out.append(target, 0, end);
-  if (query >= end) {
+  out.append(target);
+  if (query == std::string::npos) {
     out += '?';
-  } else if (out.back() != '?' && out.back() != '&') {
+  } else if (query + 1 != target.size() && out.back() != '&') {
     out += '&';
   }
   out.append(name).append("=").append(value);
-  out.append(target, end);
   wipe(target);
   target = std::move(out);
 }

@@ -9,10 +9,11 @@
 namespace moat::proxy {
 
 // Removes the parameters for which `unwanted(name, value)` is true, both percent-decoded; how many.
-// What separates them may be '&' or ';'. A '?' with nothing behind it goes as well.
+// What separates them may be '&' or ';', or the '#' of a fragment, which no origin should be sent.
+// A '?' that is left with nothing behind it goes as well.
 size_t remove_parameters(std::string& target,
                          const std::function<bool(std::string_view, std::string_view)>& unwanted);
-// Both as they are to be sent. Before a fragment, which no origin should have been sent.
+// Both as they are to be sent.
 void append_parameter(std::string& target, std::string_view name, std::string_view value);
 
 enum class Segment {

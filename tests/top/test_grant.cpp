@@ -231,6 +231,7 @@ void a_credential_stands_where_the_provider_says(GrantTest&) {
   assert_true(path->place == Place::path && path->value.equals("user:s%2Fcret"));
   const proxy::Injection* basic = injection_for(*use, "b.own.example");
   assert_true(basic->value.equals("Basic " + base64("user:s/cret")));
+  assert_true(basic->secret.equals("s/cret"));
   assert_true(injection_for(*use, "h.own.example")->value.equals("Key user:s/cret"));
   assert_null(injection_for(*use, "n.own.example"));
   // What is only removed is an injection of nothing.
