@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cctype>
 #include <cstdlib>
+#include <deque>
 
 #include "core/fd.h"
 #include "core/handle.h"
@@ -35,32 +36,37 @@ Result<Provider> parse_named(std::string_view text, const std::string& path) {
   return provider;
 }
 
-std::vector<Provider> make_built_in() {
-  std::vector<Provider> table;
-  for (const BuiltInProvider& file : built_in_providers) {
-    auto provider = parse_named(file.text, file.file);
-    if (!provider) {  // the build holds a file that its tests would have refused
-      log(Level::error, "a provider that is built in is wrong: %s",
-          provider.error().message.c_str());
-      abort();
-    }
-    provider->where = "built in";
-#ifdef MOAT_GITHUB_CLIENT_ID
-    if (provider->name == "github") provider->device->client_id = MOAT_GITHUB_CLIENT_ID;
-#endif
-    table.push_back(std::move(*provider));
+Provider parse_built_in(const BuiltInProvider& file) {
+  auto provider = parse_named(file.text, file.file);
+  if (!provider) {  // the build holds a file that its tests would have refused
+    log(Level::error, "a provider that is built in is wrong: %s", provider.error().message.c_str());
+    abort();
   }
-  return table;
+  provider->where = "built in";
+#ifdef MOAT_GITHUB_CLIENT_ID
+  if (provider->name == "github") provider->device->client_id = MOAT_GITHUB_CLIENT_ID;
+#endif
+  return std::move(*provider);
 }
 
+// A run that uses one provider reads one file: they are parsed when they are asked for.
 struct Table {
-  std::vector<Provider> providers = make_built_in();
-  std::string root;  // whose files are in it, or ""
+  std::string root;            // whose files are in `own`, or ""
+  std::vector<Provider> own;   // of the user
+  std::deque<Provider> found;  // built in, one by one
+  std::vector<Provider> all;   // made when it is asked for
 };
 
 Table& the_table() {
   static Table table;
   return table;
+}
+
+template <class List>
+const Provider* find_in(const List& list, std::string_view name) {
+  for (const Provider& provider : list)
+    if (name == provider.name) return &provider;
+  return nullptr;
 }
 
 // Sorted, so that the first error is always the same one.
@@ -85,12 +91,22 @@ Result<std::vector<std::string>> files_in(const std::string& directory) {
 }  // namespace
 
 const std::vector<Provider>& providers() {
-  return the_table().providers;
+  Table& table = the_table();
+  if (!table.all.empty()) return table.all;
+  table.all = table.own;
+  for (const BuiltInProvider& file : built_in_providers)
+    if (find_in(table.own, stem(file.file)) == nullptr) table.all.push_back(parse_built_in(file));
+  std::sort(table.all.begin(), table.all.end(),
+            [](const Provider& a, const Provider& b) { return a.name < b.name; });
+  return table.all;
 }
 
 const Provider* find_provider(std::string_view name) {
-  for (const Provider& provider : providers())
-    if (name == provider.name) return &provider;
+  Table& table = the_table();
+  if (const Provider* own = find_in(table.own, name)) return own;
+  if (const Provider* found = find_in(table.found, name)) return found;
+  for (const BuiltInProvider& file : built_in_providers)
+    if (name == stem(file.file)) return &table.found.emplace_back(parse_built_in(file));
   return nullptr;
 }
 
@@ -99,25 +115,17 @@ Result<void> load_providers(const std::string& root) {
   if (table.root == root) return {};
   const auto files = files_in(root + "/providers");
   if (!files) return files.error();
-  std::vector<Provider> all = table.root.empty() ? table.providers : make_built_in();
+  std::vector<Provider> own;
   for (const std::string& path : *files) {
     const auto text = read_file(path, largest_file);
     if (!text) return text.error();
     auto provider = parse_named(*text, path);
     if (!provider) return provider.error();
-    const auto same = std::find_if(all.begin(), all.end(), [&provider](const Provider& other) {
-      return other.name == provider->name;
-    });
-    if (same == all.end()) {
-      all.push_back(std::move(*provider));
-    } else {
-      *same = std::move(*provider);
-    }
+    own.push_back(std::move(*provider));
   }
-  std::sort(all.begin(), all.end(),
-            [](const Provider& a, const Provider& b) { return a.name < b.name; });
-  table.providers = std::move(all);
+  table.own = std::move(own);
   table.root = root;
+  table.all.clear();
   return {};
 }
 
@@ -182,18 +190,29 @@ Result<std::string> parse_server_host(std::string_view text, const char* option)
 }
 
 std::vector<std::string> credential_headers() {
-  // What commonly carries a credential, whether or not a provider here uses it.
-  std::vector<std::string> names = {
-      "Authorization", "Proxy-Authorization", "Cookie",         "X-Api-Key",
-      "Api-Key",       "X-Auth-Token",        "X-Access-Token", "Private-Token",
-      "Job-Token",     "X-Goog-Api-Key",      "X-GitHub-Token"};
+  // What commonly carries a credential, and what the providers that are built in use.
+  std::vector<std::string> names = {"Authorization",
+                                    "Proxy-Authorization",
+                                    "Cookie",
+                                    "X-Api-Key",
+                                    "Api-Key",
+                                    "X-Auth-Token",
+                                    "X-Access-Token",
+                                    "Private-Token",
+                                    "Job-Token",
+                                    "X-Goog-Api-Key",
+                                    "X-GitHub-Token",
+                                    "X-Subscription-Token",
+                                    "xi-api-key",
+                                    "DD-API-KEY",
+                                    "DD-APPLICATION-KEY"};
   const auto add = [&](const ProviderHost& host) {
     if (host.place != ProviderHost::Place::header) return;
     for (const std::string& name : names)
       if (equals_ignoring_case(name, host.name)) return;
     names.emplace_back(host.name);
   };
-  for (const Provider& provider : providers()) {
+  for (const Provider& provider : the_table().own) {
     for (const ProviderSite& site : provider.sites)
       for (const ProviderHost& host : site.hosts) add(host);
   }

@@ -85,7 +85,8 @@ struct Provider {
   std::string where;       // its file; "built in"
 };
 
-// Those that are known, by name. Without load_providers(), those that are compiled in.
+// Those that are known, by name. Without load_providers(), those that are compiled in. Parses them
+// all, which takes milliseconds; find_provider() parses one.
 const std::vector<Provider>& providers();
 const Provider* find_provider(std::string_view name);
 // Adds those of `root`/providers, where `root` is $MOAT_HOME; one of the same name takes the place

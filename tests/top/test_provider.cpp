@@ -48,7 +48,7 @@ void every_provider_is_complete(Nothing&) {
   std::set<std::string> names;
   for (const Provider& provider : providers()) {
     assert_true(names.insert(provider.name).second);
-    assert_ptr_equal(find_provider(provider.name), &provider);
+    assert_string_equal(find_provider(provider.name)->title.c_str(), provider.title.c_str());
     const ProviderSite* site = site_for(provider, provider.host);
     assert_non_null(site);
     // Somewhere to look before a person is asked, and a placeholder of the shape that tools expect.
@@ -185,6 +185,11 @@ void every_header_that_carries_a_credential_is_known(Nothing&) {
   for (const std::string& header : headers) assert_true(names.insert(lower(header)).second);
   for (const char* name : {"authorization", "cookie", "x-api-key", "private-token"})
     assert_true(names.count(name) == 1);
+  for (const Provider& provider : providers()) {
+    for (const ProviderSite& site : provider.sites)
+      for (const ProviderHost& host : site.hosts)
+        if (host.place == Place::header) assert_int_equal(names.count(lower(host.name)), 1);
+  }
 }
 
 }  // namespace
