@@ -129,7 +129,8 @@ table providerkey >"$scratch/keys"
 section "$man/moat-provider.5" DESCRIPTION | sed -n 's/^\.It Ic //p' | sort -u >"$scratch/described"
 compare "$scratch/keys" "$scratch/described" moat-provider.5 key
 table provider >"$scratch/keys"
-section "$man/moat-grant.1" DESCRIPTION | sed -n 's/^\.It Cm //p' | sort -u >"$scratch/described"
+section "$man/moat-grant.1" DESCRIPTION |
+  awk '/^\.Ss / { inside = $2 == "Providers" } inside && sub(/^\.It Cm /, "")' | sort -u >"$scratch/described"
 compare "$scratch/keys" "$scratch/described" moat-grant.1 provider
 
 # Variables and hosts, each in its page.
