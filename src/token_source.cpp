@@ -152,6 +152,7 @@ struct TokenPrompt::Impl {
     termios quiet = before;
     quiet.c_lflag &= ~static_cast<tcflag_t>(ECHO);
     quiet.c_lflag |= ICANON | ISIG | ECHONL;
+    quiet.c_cc[VSUSP] = _POSIX_VDISABLE;  // stopped in the middle, it would leave the terminal so
     tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet);
     (void)write_all(STDERR_FILENO, question + ": ");
     watch.want(true, false);
