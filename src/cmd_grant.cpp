@@ -16,6 +16,7 @@
 #include "print.h"
 #include "token_source.h"
 #include "user_config.h"
+#include "vault_access.h"
 
 namespace moat {
 
@@ -28,6 +29,7 @@ struct Plan {
   std::string host;
   DeviceFlowSettings device;
   std::string check_url;  // "": not to be checked
+  std::string profile;
   bool from_input = false;
   bool json = false;
 };
@@ -86,6 +88,7 @@ Result<Plan> make_plan(const Arguments& arguments, const Home& home) {
   if (!host) return host.error();
   plan.host = std::move(*host);
   plan.site = &site_for(provider, plan.host);
+  plan.profile = profile_of(arguments);
   plan.from_input = arguments.has("token-stdin");
   plan.json = arguments.has("json");
 
@@ -293,6 +296,7 @@ int grant(const Plan& plan, store::Vault& vault) {
 
   store::Sealed sealed;
   sealed.name = plan.provider->name;
+  sealed.profile = plan.profile;
   sealed.facts = facts_of(plan, *found, checked);
   sealed.secret = std::move(found->token);
   if (auto stored = vault.put(sealed); !stored) return complain(stored.error());
@@ -316,9 +320,9 @@ int cmd_grant(const Arguments& arguments) {
   const auto plan = make_plan(arguments, *home);
   if (!plan) return complain(plan.error(), exit_usage);
   // First, so that nobody logs in for a credential that then cannot be kept.
-  auto vault = store::Vault::open(home->root);
+  const auto vault = open_vault(*home);
   if (!vault) return complain(vault.error());
-  return grant(*plan, *vault);
+  return grant(*plan, **vault);
 }
 
 }  // namespace moat

@@ -15,6 +15,7 @@
 #include "core/text.h"
 #include "grant.h"
 #include "listening.h"
+#include "missing_grants.h"
 #include "paths.h"
 #include "print.h"
 #include "proxy_run.h"
@@ -95,7 +96,9 @@ Result<std::string> settle_clients(const Arguments& arguments, ProxyPlan& plan) 
 }
 
 Result<void> resolve_secrets(const Arguments& arguments, const Home& home, ProxyPlan& plan) {
-  auto grants = resolve_grants(home, plan.config.grants);
+  if (const int status = offer_missing_grants(home, plan.config); status != exit_ok)
+    return error(Errc::not_found, "a grant was not obtained");
+  auto grants = resolve_grants(home, plan.config.grants, plan.config.profile);
   if (!grants) return grants.error();
   plan.grants = std::move(*grants);
   for (const std::string& text : arguments.values("header")) {

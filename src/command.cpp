@@ -15,6 +15,8 @@ const Option output_option = {"output", 'o', "FILE", "Write there, whole or not 
 // Of run and of proxy: what the wall is told.
 const Option grant_option = {"grant", 'g', "NAME",
     "Put this credential on requests to its hosts", true};
+// Of whatever takes credentials out of the vault, or puts them there.
+const Option profile_option = {"profile", 0, "NAME", "The profile of the vault to use"};
 const Option name_option = {"name", 'n', "NAME", "Call the run this"};
 const Option allow_host_option = {"allow-host", 0, "HOST[:PORT][ local]",
     "Let the policy pass HOST, which may be a private address if 'local' follows", true};
@@ -71,8 +73,15 @@ const std::vector<Command> table = {
       {"check-url", 0, "URL", "What the token is tried on"},
       {"upstream-ca", 0, "FILE", "Trust the roots in FILE (PEM) besides the system's"},
       {"connect-to", 0, "HOST:PORT=ADDR:PORT", "Connect elsewhere for HOST:PORT", true},
+      profile_option,
       json_option},
      0, 1, false, false, cmd_grant},
+    {"grant list", "", "List the stored credentials",
+     {profile_option, json_option}, 0, 0, false, false, cmd_grant_list},
+    {"grant rekey", "", "Seal what is stored with a new key",
+     {json_option}, 0, 0, false, false, cmd_grant_rekey},
+    {"grant show", "CREDENTIAL", "Show what is known of a stored credential",
+     {profile_option, json_option}, 1, 1, false, false, cmd_grant_show},
     {"help", "[COMMAND|config]", "Explain a command, or the keys of agent.yaml",
      {}, 0, 2, false, false, cmd_help},
     {"list", "", "List the runs on record, newest first",
@@ -94,6 +103,7 @@ const std::vector<Command> table = {
       {"ca-out", 0, "FILE", "Write the CA's certificate there, for the clients"},
       {"policy", 0, "FILE", "What may be reached: the keys of 'network', as in agent.yaml"},
       grant_option,
+      profile_option,
       {"header", 0, "HOST=NAME: VALUE",
        "Set a header on requests to HOST; VALUE ends in env://VARIABLE or file://PATH", true},
       name_option,
@@ -105,9 +115,10 @@ const std::vector<Command> table = {
       {"auth-file", 0, "FILE", "The passwords: lines of USER:PASSWORD; asked for everywhere"}},
      0, 0, false, true, cmd_proxy},
     {"revoke", "CREDENTIAL...", "Forget stored credentials",
-     {json_option}, 1, -1, false, false, cmd_revoke},
+     {profile_option, json_option}, 1, -1, false, false, cmd_revoke},
     {"run", "[WORKSPACE] [-- COMMAND...]", "Run a command in a sealed sandbox",
      {grant_option,
+      profile_option,
       {"env", 'e', "NAME[=VALUE]", "Set a variable; without VALUE, as it is here", true},
       {"mount", 'm', "SOURCE:TARGET[:ro]", "Mount a file or directory of the host", true},
       name_option,

@@ -16,6 +16,7 @@
 #include "core/text.h"
 #include "paths.h"
 #include "user_config.h"
+#include "vault_access.h"
 
 namespace moat {
 namespace {
@@ -144,6 +145,7 @@ Result<void> lay_names(const Arguments& arguments, Config& config) {
     if (auto checked = check_mount_target(config.workdir); !checked)
       return checked.error().in("--workdir");
   }
+  config.profile = profile_of(arguments);
   for (const std::string& name : arguments.values("grant")) {
     if (auto checked = check_grant_name(name); !checked) return checked.error().in("--grant");
     add_grant(config, {name, "--grant"});

@@ -46,6 +46,7 @@ struct Config {
   std::string image;
   std::vector<Located> dependencies;  // "node@20"
   std::vector<Located> grants;        // without duplicates
+  std::string profile;                // of the vault, that they are in
   std::vector<std::pair<std::string, std::string>> env;
   std::vector<std::string> command;
   std::vector<runtime::Mount> mounts;  // the workspace itself not among them

@@ -1,6 +1,7 @@
 #include "grant.h"
 
 #include "core/text.h"
+#include "vault_access.h"
 
 namespace moat {
 
@@ -71,10 +72,11 @@ Result<GrantUse> use_grant(const Provider& provider, const store::Sealed& sealed
   return use;
 }
 
-Result<std::vector<GrantUse>> resolve_grants(const Home& home, const std::vector<Located>& grants) {
+Result<std::vector<GrantUse>> resolve_grants(const Home& home, const std::vector<Located>& grants,
+                                             const std::string& profile) {
   std::vector<GrantUse> uses;
   if (grants.empty()) return uses;
-  auto vault = store::Vault::open(home.root);
+  const auto vault = open_vault(home);
   if (!vault) return vault.error();
   std::string missing;
   const auto lacks = [&](const Located& grant, const std::string& why) {
@@ -86,10 +88,12 @@ Result<std::vector<GrantUse>> resolve_grants(const Home& home, const std::vector
       lacks(grant, unknown_provider(grant.text));
       continue;
     }
-    auto sealed = vault->get(grant.text, "");
+    auto sealed = (*vault)->get(grant.text, profile);
     if (!sealed && sealed.error().code == Errc::not_found) {
-      lacks(grant, "no " + std::string(provider->title) +
-                       " credential is stored, run 'moat grant " + provider->name + "'");
+      lacks(grant, "no " + std::string(provider->title) + " credential is stored" +
+                       (profile.empty() ? "" : " in profile '" + profile + "'") +
+                       ", run 'moat grant " + provider->name +
+                       (profile.empty() ? "" : " --profile " + profile) + "'");
       continue;
     }
     if (!sealed) return sealed.error();

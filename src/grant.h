@@ -47,6 +47,8 @@ struct Provider {
   const char* client_id_advice;    // how to come by one: a clause without a period
   const char* scopes;
   const char* verification_host;  // where the person is sent; no other is believed
+  // Takes a token back (RFC 7009). A credential's own fact of that name is asked before it.
+  const char* revoke_url = nullptr;
 };
 const std::vector<Provider>& providers();
 const Provider* find_provider(std::string_view name);
@@ -76,8 +78,9 @@ Result<GrantUse> use_grant(const Provider& provider, const store::Sealed& sealed
 Result<GrantUse> header_grant(std::string_view text);
 // Can it be a header's value, or the end of one?
 bool fits_a_header(std::string_view secret);
-// Opens each grant's secret in the vault. One error that names every unknown or missing grant with
-// the command that obtains it.
-Result<std::vector<GrantUse>> resolve_grants(const Home& home, const std::vector<Located>& grants);
+// Opens each grant's secret in `profile` of the vault. One error that names every unknown or
+// missing grant with the command that obtains it.
+Result<std::vector<GrantUse>> resolve_grants(const Home& home, const std::vector<Located>& grants,
+                                             const std::string& profile = "");
 
 }  // namespace moat

@@ -108,7 +108,7 @@ Result<void> Run::prepare(const Home& home) {
   facts_.image = image->image;
   if (auto has = check_host_tools(image->checks); !has) return has;
 
-  auto grants = resolve_grants(home, config_.grants);
+  auto grants = resolve_grants(home, config_.grants, config_.profile);
   if (!grants) return grants.error();
 
   if (auto opened = open_record(home, *grants); !opened) return opened;

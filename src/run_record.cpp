@@ -17,7 +17,7 @@
 #include "proxy_choice.h"
 #include "runs.h"
 #include "store/record.h"
-#include "store/vault.h"
+#include "vault_access.h"
 
 namespace moat {
 namespace {
@@ -42,7 +42,7 @@ Result<std::unique_ptr<RunRecord>> RunRecord::create(Loop& loop, const Home& hom
   auto user = user_config(home.root);
   if (!user) return user.error();
   // Also those that this run was not granted: the agent may come by them in other ways.
-  const auto held = store::Vault::held(home.root);
+  const auto held = held_secrets(home);
   if (!held) return held.error();
   for (const Error& closed : held->closed)
     log(Level::warning, "%s (until then this secret is not looked for in what is recorded)",

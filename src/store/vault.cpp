@@ -341,7 +341,7 @@ Result<std::vector<std::string>> Vault::profiles() {
 Result<std::vector<Vault::Place>> Vault::places() {
   auto all = profiles();
   if (!all) return all.error();
-  all->emplace_back();
+  all->insert(all->begin(), std::string());
   std::vector<Place> places;
   for (const std::string& profile : *all) {
     auto in_it = names(profile);

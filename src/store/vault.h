@@ -57,17 +57,17 @@ class Vault {
   // Errc::not_found; Errc::tampered when it was changed, swapped, cut or sealed by another key.
   Result<Sealed> get(const std::string& name, const std::string& profile);
   Result<void> remove(const std::string& name, const std::string& profile);
+  struct Place {
+    std::string name;
+    std::string profile;
+  };
+  Result<std::vector<Place>> places();  // of every credential; sorted, the default profile first
   Result<std::vector<std::string>> names(const std::string& profile);  // sorted
   Result<std::vector<std::string>> profiles();  // sorted; the default, "", not among them
 
  private:
   Vault() = default;
-  struct Place {
-    std::string name;
-    std::string profile;
-  };
   static Vault with_key(const std::string& home, const KeyRecord& record, Secret key);
-  Result<std::vector<Place>> places();  // of all profiles
   [[nodiscard]] Result<void> check_key() const;
   [[nodiscard]] Result<void> write(const Sealed& sealed) const;
   std::string home_;
