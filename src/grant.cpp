@@ -1,6 +1,7 @@
 #include "grant.h"
 
 #include "core/text.h"
+#include "refresh.h"
 #include "vault_access.h"
 
 namespace moat {
@@ -99,6 +100,7 @@ Result<std::vector<GrantUse>> resolve_grants(const Home& home, const std::vector
     if (!sealed) return sealed.error();
     auto use = use_grant(*provider, *sealed);
     if (!use) return use.error();
+    if (can_be_refreshed(*sealed)) use->renewable = std::move(*sealed);
     uses.push_back(std::move(*use));
   }
   if (!missing.empty()) return Error{Errc::not_found, missing};

@@ -2,6 +2,7 @@
 // are told.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -70,6 +71,8 @@ struct GrantUse {
   std::string profile;  // of the vault, that it is in; "" for the default
   std::vector<proxy::Injection> injections;
   std::vector<proxy::HostRule> hosts;  // that strict policy lets through
+  // The credential itself, where it can be renewed: see refresh.h.
+  std::optional<store::Sealed> renewable;
 };
 // A secret and where it belongs, as the vault keeps it, made into what the proxy obeys.
 Result<GrantUse> use_grant(const Provider& provider, const store::Sealed& sealed);

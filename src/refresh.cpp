@@ -111,8 +111,7 @@ void Refresher::refused(std::string_view token) {
   const int64_t age = clock_.monotonic_ns() - renewed_ns_;
   if (renewed_ns_ != 0 && age < too_soon * second_ns) return;
   // Once until there is an answer; then the timer of what has failed decides.
-  if (std::exchange(was_refused_, true)) return;
-  begin();
+  if (!std::exchange(was_refused_, true)) timer_.start(Milliseconds(0));
 }
 
 void Refresher::begin() {
@@ -188,7 +187,7 @@ void Refresher::adopt(store::Sealed stored) {
   was_refused_ = false;
   faults_ = 0;
   trouble_.clear();
-  on_token_(credential_.secret);
+  on_token_(credential_);
 }
 
 void Refresher::ask() {

@@ -52,8 +52,8 @@ bool can_be_refreshed(const store::Sealed& credential);
 
 class Refresher {
  public:
-  // From the loop, and from refused(); neither may destroy the Refresher.
-  using OnToken = std::function<void(const Secret& token)>;
+  // From the loop. Neither may destroy the Refresher.
+  using OnToken = std::function<void(const store::Sealed& credential)>;
   using OnTrouble = std::function<void(const Error& trouble)>;
 
   // `credential` as the vault has it; can_be_refreshed(). `on_token` is told each new access token,

@@ -119,6 +119,10 @@ Result<void> Run::prepare(const Home& home) {
   // The engine is asked now, so that its answer is on the way while keys are made below.
   engine_->ready([this](const Result<void>& ready) { on_engine_ready(ready); });
 
+  auto live = LiveGrants::create(loop_, home, config_, recorder(), *grants,
+                                 [this](const auto& fresh) { proxy_->replace(fresh); });
+  if (!live) return live.error();
+  live_ = std::move(*live);
   auto proxy = proxy::Proxy::create(loop_, proxy_settings(std::move(*grants)), *this);
   if (!proxy) return proxy.error();
   proxy_ = std::move(*proxy);
@@ -306,6 +310,7 @@ Result<void> Run::recording() {
 }
 
 void Run::on_exchange(proxy::Exchange exchange) {
+  if (live_) live_->on_exchange(exchange);
   recorder().exchange(std::move(exchange));
 }
 
@@ -400,6 +405,11 @@ void Run::end_command(int exit_status, Json how) {
 
 void Run::close_record() {
   proxy_.reset();  // tells of the exchanges that it cuts
+  const auto renewed = [this] {
+    live_.reset();
+    finish_when_flushed();
+  };
+  if (live_) live_->retire(renewed);
   recorder().audit("run.ended", ending_);
   const auto settled = [this] {
     settled_ = true;
@@ -433,7 +443,7 @@ void Run::remove_sandbox() {
 }
 
 void Run::finish_when_flushed() {
-  if (!removed_ || !settled_) return;
+  if (!removed_ || !settled_ || live_) return;
   if ((out_ && !out_->empty()) || (err_ && !err_->empty())) return;
   control_.reset();
   // A sandbox that was never sealed has no story; the error has been told on the terminal.

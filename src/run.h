@@ -15,6 +15,7 @@
 #include "core/loop.h"
 #include "core/result.h"
 #include "grant.h"
+#include "live_grants.h"
 #include "paths.h"
 #include "proxy/proxy.h"
 #include "run_record.h"
@@ -95,6 +96,7 @@ class Run : private runtime::SandboxObserver,
   RunFacts facts_;
   std::unique_ptr<RunRecord> record_;
   std::unique_ptr<proxy::Proxy> proxy_;  // depends-on: record_
+  std::unique_ptr<LiveGrants> live_;     // depends-on: record_
   std::unique_ptr<runtime::Engine> engine_;
   std::unique_ptr<runtime::Sandbox> sandbox_;  // depends-on: engine_, proxy_, record_
   std::unique_ptr<ControlServer> control_;

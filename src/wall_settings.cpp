@@ -82,18 +82,24 @@ void describe_host(Json& into) {
       .set("uid", static_cast<int64_t>(getuid()));
 }
 
+std::vector<Secret> secrets_of(const GrantUse& grant) {
+  std::vector<Secret> secrets;
+  for (const auto& injection : grant.injections) {
+    secrets.push_back(injection.secret.clone());
+    // "Basic dXNlcjp0b2tlbg==": as it is on the wire.
+    const std::string_view value = injection.value.reveal();
+    secrets.emplace_back(value.substr(value.find(' ') + 1));
+  }
+  return secrets;
+}
+
 void keep_out_secrets(Recorder& recorder, const Config& config,
                       const std::vector<GrantUse>& grants) {
   std::vector<Secret> secrets;
   std::vector<std::string> headers;
   for (const auto& grant : grants) {
-    for (const auto& injection : grant.injections) {
-      secrets.push_back(injection.secret.clone());
-      // "Basic dXNlcjp0b2tlbg==": as it is on the wire.
-      const std::string_view value = injection.value.reveal();
-      secrets.emplace_back(value.substr(value.find(' ') + 1));
-      headers.push_back(injection.header);
-    }
+    for (Secret& secret : secrets_of(grant)) secrets.push_back(std::move(secret));
+    for (const auto& injection : grant.injections) headers.push_back(injection.header);
   }
   if (config.upstream_proxy) {
     secrets.push_back(config.upstream_proxy->password.clone());

@@ -253,6 +253,10 @@ const std::string& Proxy::ca_pem() const {
   return impl_->ca->pem();
 }
 
+void Proxy::replace(const std::vector<Injection>& fresh) {
+  impl_->injector.replace(fresh);
+}
+
 void Proxy::listen(Listener listener) {
   switch (listener.kind) {
     case Listener::Kind::dns_udp:

@@ -96,6 +96,8 @@ class Proxy {
 
   [[nodiscard]] const std::string& ca_pem() const;
   void listen(Listener listener);
+  // See Injector::replace().
+  void replace(const std::vector<Injection>& fresh);
   // The programs have ended: what they have sent still goes on its way, and nothing new is taken.
   // `done`, once and from the loop: no connection is left, or it has taken `at_most`.
   void drain(Milliseconds at_most, std::function<void()> done);

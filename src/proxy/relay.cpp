@@ -287,7 +287,7 @@ void Relay::start_with_credential() {
   Injector::Applied applied = world_.injector.apply(target_.scheme, target_.host, head.headers);
   record_.injected = std::move(applied.labels);
   record_.stripped = std::move(applied.stripped);
-  scrub_ = applied.scrub;
+  scrub_ = std::move(applied.scrub);
   if (scrub_ != nullptr) {
     ask_for_legible(head.headers);  // or secrets could hide in what comes back
     scrubber_.emplace(*scrub_);

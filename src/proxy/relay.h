@@ -120,7 +120,7 @@ class Relay final : private OriginSide::Handler {
   BodyLength request_length_;
   OriginTarget target_;
   std::optional<std::string> upgrade_;  // the protocol that was asked for
-  const ScrubPatterns* scrub_ = nullptr;
+  std::shared_ptr<const ScrubPatterns> scrub_;
   std::optional<Scrubber> scrubber_;
   std::unique_ptr<GzipFilter> gzip_;  // instead of it, where the response is compressed
   bool looking_ = false;              // it has more to do, in turns to come

@@ -44,7 +44,7 @@ void the_agents_own_credentials_give_way_to_the_granted_one(InjectionTest& t) {
   assert_int_equal(t.applied.labels.size(), 1);
   assert_string_equal(t.applied.labels[0].c_str(), "github");
   assert_int_equal(t.applied.stripped.size(), 2);
-  assert_non_null(t.applied.scrub);
+  assert_non_null(t.applied.scrub.get());
 }
 
 void other_hosts_get_nothing_and_keep_what_they_were_sent(InjectionTest& t) {
@@ -52,7 +52,7 @@ void other_hosts_get_nothing_and_keep_what_they_were_sent(InjectionTest& t) {
   t.applied = t.injector->apply("https", "api.github.com.evil.org", t.headers);
   assert_string_equal(t.value("Authorization").c_str(), "Bearer own");
   assert_true(t.applied.labels.empty());
-  assert_null(t.applied.scrub);
+  assert_null(t.applied.scrub.get());
   assert_false(t.injector->has_injection("github.com"));
 }
 
@@ -73,6 +73,44 @@ void a_header_of_an_injection_counts_as_a_credential_everywhere(InjectionTest& t
   assert_string_equal(t.value("X-Custom-Key").c_str(), "(none)");
 }
 
+void what_is_renewed_takes_the_place_of_the_old_and_neither_comes_back(InjectionTest& t) {
+  const auto before = t.injector->apply("https", "api.github.com", t.headers).scrub;
+  std::vector<Injection> fresh;
+  fresh.push_back({"github", "api.github.com", "authorization", Secret("Bearer fresh-token"),
+                   Secret("fresh-token")});
+  fresh.push_back({"github", "elsewhere.com", "Authorization", Secret("Bearer nobodys-token"),
+                   Secret("nobodys-token")});
+  fresh.push_back(
+      {"second", "api.github.com", "Authorization", Secret("Bearer x"), Secret("not-its-host")});
+  t.injector->replace(fresh);
+  t.headers.clear();
+  t.applied = t.injector->apply("https", "api.github.com", t.headers);
+  assert_string_equal(t.value("Authorization").c_str(), "Bearer fresh-token");
+  assert_false(t.injector->has_injection("elsewhere.com"));
+  assert_false(t.applied.scrub->clean("it was real-token"));
+  assert_false(t.applied.scrub->clean("it is fresh-token"));
+  assert_false(t.applied.scrub->clean("and k-123456789"));
+  assert_true(t.applied.scrub->clean("nobodys-token not-its-host"));
+  // An exchange that began before has what it began with.
+  assert_false(before->clean("real-token"));
+  assert_true(before->clean("fresh-token"));
+}
+
+void former_secrets_are_kept_out_but_not_for_ever(InjectionTest& t) {
+  for (int i = 0; i < 100; ++i) {
+    const std::string token = "token-number-" + std::to_string(1000 + i);
+    std::vector<Injection> fresh;
+    fresh.push_back(
+        {"github", "api.github.com", "Authorization", Secret("Bearer " + token), Secret(token)});
+    t.injector->replace(fresh);
+  }
+  t.applied = t.injector->apply("https", "api.github.com", t.headers);
+  assert_false(t.applied.scrub->clean("token-number-1099"));
+  assert_false(t.applied.scrub->clean("token-number-1098"));
+  assert_false(t.applied.scrub->clean("token-number-1090"));
+  assert_true(t.applied.scrub->clean("token-number-1000"));
+}
+
 }  // namespace
 
 int main() {
@@ -80,6 +118,8 @@ int main() {
       MOAT_TEST(InjectionTest, the_agents_own_credentials_give_way_to_the_granted_one),
       MOAT_TEST(InjectionTest, other_hosts_get_nothing_and_keep_what_they_were_sent),
       MOAT_TEST(InjectionTest, nothing_is_injected_in_the_clear),
+      MOAT_TEST(InjectionTest, what_is_renewed_takes_the_place_of_the_old_and_neither_comes_back),
+      MOAT_TEST(InjectionTest, former_secrets_are_kept_out_but_not_for_ever),
       MOAT_TEST(InjectionTest, a_header_of_an_injection_counts_as_a_credential_everywhere),
   };
   return cmocka_run_group_tests_name("proxy/injection", tests, nullptr, nullptr);

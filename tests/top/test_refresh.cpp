@@ -110,7 +110,9 @@ struct RefreshTest {
     settings.second = Milliseconds(5);
     client.refresher = std::make_unique<Refresher>(
         loop, fetcher, client.vault, clock, std::move(settings), std::move(*sealed),
-        [&client](const Secret& token) { client.tokens.emplace_back(token.reveal()); },
+        [&client](const store::Sealed& fresh) {
+          client.tokens.emplace_back(fresh.secret.reveal());
+        },
         [&client](const Error& trouble) { client.troubles.push_back(trouble.message); });
     return client;
   }
@@ -231,7 +233,7 @@ void processes_that_race_make_one_request(RefreshTest& t) {
         // One that comes late finds the new one at once.
         const Refresher refresher(
             loop, fetcher, vault, t.clock, std::move(settings), std::move(*vault.get("claude", "")),
-            [](const Secret&) {}, [](const Error&) {});
+            [](const store::Sealed&) {}, [](const Error&) {});
         got = turn_until(
             loop, [&] { return refresher.token().equals("access-1"); }, std::chrono::seconds(20));
       }
