@@ -412,7 +412,10 @@ Result<size_t> Vault::rekey(const std::string& home, const KeyAccess& access) {
     std::string text = made->record.text();
     const auto created = create_file(new_path, text, 0600);
     wipe(text);
-    if (!created) return created.error();
+    if (!created) {
+      forget_key(made->record);
+      return created.error();
+    }
     fresh = with_key(home, made->record, std::move(made->key));
   }
   for (const Sealed& sealed : to_seal) {
