@@ -39,15 +39,17 @@ struct SandboxSpec {
   std::string java_roots;       // PEM: what Java, whose stores are replaced, trusts besides it
   bool open_stdin = false;      // else the command's stdin is /dev/null
   std::vector<uint16_t> ports;  // to listen on where the kernel has no nf_tables
+  bool ssh_agent = false;       // a listener for clients of one, and SSH_AUTH_SOCK
+  std::string known_hosts;      // lines, for ssh inside
 };
 
 // A socket that moat-init made inside the sandbox and handed out.
 struct SandboxListener {
-  enum class Kind { tcp, dns_udp, dns_tcp };
+  enum class Kind { tcp, dns_udp, dns_tcp, ssh_agent };
   Kind kind = Kind::tcp;
   bool ipv6 = false;
   bool redirected = true;  // the wanted address is SO_ORIGINAL_DST; else getsockname()
-  Fd fd;                   // non-blocking; listening (tcp) or bound (udp)
+  Fd fd;                   // non-blocking; listening (tcp, ssh_agent: unix) or bound (udp)
 };
 
 // What moat-init proved before anything of the agent's ran: pairs such as {"interfaces", "lo"}.

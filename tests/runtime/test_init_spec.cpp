@@ -76,6 +76,26 @@ void every_part_is_told(Nothing&) {
   assert_true(told);
 }
 
+void an_agent_is_told_of_with_its_variable(Nothing&) {
+  SandboxSpec spec = minimal();
+  spec.known_hosts = "git.example.com ssh-ed25519 AAAA\n";
+  auto bytes = encode_init_spec(make_init_spec(spec, true));
+  bool told = bytes && !has(*bytes, MOAT_SPEC_KNOWN_HOSTS, spec.known_hosts) &&
+              bytes->find("SSH_AUTH_SOCK") == std::string::npos;
+  assert_true(told);
+  spec.ssh_agent = true;
+  bytes = encode_init_spec(make_init_spec(spec, true));
+  told = bytes && has(*bytes, MOAT_SPEC_AGENT, "/run/moat/ssh-agent.sock") &&
+         has(*bytes, MOAT_SPEC_KNOWN_HOSTS, spec.known_hosts) &&
+         has(*bytes, MOAT_SPEC_ENV, "SSH_AUTH_SOCK=/run/moat/ssh-agent.sock");
+  assert_true(told);
+  spec.env = {{"SSH_AUTH_SOCK", "/my/own"}};
+  bytes = encode_init_spec(make_init_spec(spec, true));
+  told = bytes && has(*bytes, MOAT_SPEC_ENV, "SSH_AUTH_SOCK=/my/own") &&
+         !has(*bytes, MOAT_SPEC_ENV, "SSH_AUTH_SOCK=/run/moat/ssh-agent.sock");
+  assert_true(told);
+}
+
 void what_would_be_cut_short_is_refused(Nothing&) {
   SandboxSpec spec = minimal();
   spec.command = {std::string("a\0b", 3)};
@@ -113,6 +133,7 @@ int main() {
       MOAT_TEST(Nothing, the_hosts_own_bundle_is_left_alone),
       MOAT_TEST(Nothing, http_and_https_are_always_listened_on),
       MOAT_TEST(Nothing, every_part_is_told),
+      MOAT_TEST(Nothing, an_agent_is_told_of_with_its_variable),
       MOAT_TEST(Nothing, what_would_be_cut_short_is_refused),
       MOAT_TEST(Nothing, what_is_too_large_is_refused),
   };

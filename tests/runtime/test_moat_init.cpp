@@ -436,6 +436,51 @@ void init_hides_its_token(SandboxTest& t) {
   expect(t, t.said("moat-init") && !t.said(t.channel->token()) && !t.said("init.sock"));
 }
 
+template <class Test>
+void an_agents_socket_is_handed_out(Test& t) {
+  t.spec.agent = "/run/moat/ssh-agent.sock";
+  t.spec.known_hosts = "git.example.com ssh-ed25519 AAAA\n";
+  t.spec.command = {"sh", "-c",
+                    "cat /etc/ssh/ssh_known_hosts; stat -c '%a %u' /run/moat/ssh-agent.sock; "
+                    "/run/moat/inside unix /run/moat/ssh-agent.sock hello"};
+  const bool sealed = t.seal();
+  expect(t, sealed);
+  expect(t, t.told.proved("ssh-agent") == t.spec.agent);
+  const SandboxListener* agent = t.told.listener(Kind::ssh_agent, false);
+  expect(t, agent != nullptr);
+  t.channel->go();
+  Fd client;
+  t.turn_until([&] {
+    client = Fd(accept4(agent->fd.get(), nullptr, nullptr, SOCK_CLOEXEC));
+    return client || t.told.over();
+  });
+  expect(t, static_cast<bool>(client));
+  char bytes[16];
+  const ssize_t got = recv(client.get(), bytes, sizeof bytes, 0);
+  expect(t, got == 5 && send(client.get(), "welcome", 7, MSG_NOSIGNAL) == 7);
+  t.end();
+  expect(t, t.output == t.spec.known_hosts + "600 1000\nanswer: welcome\n");
+}
+void a_users_agent(SandboxTest& t) {
+  an_agents_socket_is_handed_out(t);
+}
+void an_agent_of_an_ordinary_users(AsUser& t) {
+  an_agents_socket_is_handed_out(t);
+}
+void a_containers_agent(Container& t) {
+  an_agents_socket_is_handed_out(t);
+}
+
+void known_hosts_of_the_image_are_kept(SandboxTest& t) {
+  t.before_init = "mkdir /etc/ssh; printf old >/etc/ssh/ssh_known_hosts";
+  t.spec.agent = "/run/moat/ssh-agent.sock";
+  t.spec.known_hosts = "new\n";
+  t.spec.command = {"cat", "/etc/ssh/ssh_known_hosts"};
+  const bool ran = t.run();
+  expect(t, ran);
+  expect(t, t.output == "old\nnew\n");
+}
+
 void the_ca_is_trusted_by_file_and_by_variable(SandboxTest& t) {
   t.spec.env.emplace_back("CURL_CA_BUNDLE", "/my/own");
   t.spec.command = {"sh", "-c", "cat \"$SSL_CERT_FILE\"; echo $CURL_CA_BUNDLE; env | wc -l"};
@@ -604,6 +649,10 @@ int main(int argc, char** argv) {
       MOAT_TEST(SandboxTest, java_stores_are_replaced_and_nothing_else),
       MOAT_TEST(SandboxTest, the_proof_holds_where_its_ports_collide),
       MOAT_TEST(SandboxTest, init_hides_its_token),
+      MOAT_TEST(SandboxTest, a_users_agent),
+      MOAT_TEST(AsUser, an_agent_of_an_ordinary_users),
+      MOAT_TEST(Container, a_containers_agent),
+      MOAT_TEST(SandboxTest, known_hosts_of_the_image_are_kept),
       MOAT_TEST(SandboxTest, the_ca_is_trusted_by_file_and_by_variable),
       MOAT_TEST(SandboxTest, a_bundle_that_exists_is_appended_to_once),
       MOAT_TEST(SandboxTest, a_read_only_root_is_named),

@@ -65,6 +65,12 @@ static const char* take(struct spec* spec, unsigned tag, char* text) {
     case MOAT_SPEC_CA:
       spec->ca = text;
       return NULL;
+    case MOAT_SPEC_AGENT:
+      spec->agent = text;
+      return *text == '/' ? NULL : "spec: the agent's path is not absolute";
+    case MOAT_SPEC_KNOWN_HOSTS:
+      spec->known_hosts = text;
+      return NULL;
     case MOAT_SPEC_UID:
       if (!parse_decimal(text, UINT32_MAX - 1, &number)) return "spec: uid";
       spec->uid = (uid_t)number;
