@@ -74,7 +74,8 @@ struct CommandSpec {
   std::vector<std::string> argv;  // as in ChildSpec, all three
   std::optional<std::vector<std::string>> environment;
   bool new_session = false;
-  std::string input;  // for its standard input; at most 4 KiB, which any pipe holds
+  std::string input;      // for its standard input; at most 4 KiB, which any pipe holds
+  std::string directory;  // as in ChildSpec
 };
 class CapturedCommand {
  public:
