@@ -6,6 +6,7 @@
 #include <optional>
 #include <utility>
 
+#include "cmd_grant_ssh.h"
 #include "command.h"
 #include "config_reader.h"
 #include "core/clock.h"
@@ -14,6 +15,7 @@
 #include "device_flow.h"
 #include "grant.h"
 #include "print.h"
+#include "ssh_grant.h"
 #include "token_source.h"
 #include "user_config.h"
 
@@ -313,6 +315,11 @@ int cmd_grant(const Arguments& arguments) {
   }
   const auto home = open_home();
   if (!home) return complain(home.error());
+  if (is_ssh_grant(lower(arguments.operands()[0]))) return grant_ssh(arguments, *home, "");
+  for (const char* other : {"key", "fingerprint", "host-key"}) {
+    if (arguments.has(other))
+      return complain(error(Errc::invalid, "--%s is for ssh:HOST only", other), exit_usage);
+  }
   const auto plan = make_plan(arguments, *home);
   if (!plan) return complain(plan.error(), exit_usage);
   // First, so that nobody logs in for a credential that then cannot be kept.

@@ -97,6 +97,11 @@ Result<std::string> settle_clients(const Arguments& arguments, ProxyPlan& plan) 
 Result<void> resolve_secrets(const Arguments& arguments, const Home& home, ProxyPlan& plan) {
   auto grants = resolve_grants(home, plan.config.grants);
   if (!grants) return grants.error();
+  for (const GrantUse& grant : *grants) {
+    if (grant.ssh)
+      return error(Errc::unsupported, "--grant %s: an SSH agent is for a sandbox; use moat run",
+                   grant.name.c_str());
+  }
   plan.grants = std::move(*grants);
   for (const std::string& text : arguments.values("header")) {
     auto use = header_grant(text);

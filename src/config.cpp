@@ -185,6 +185,7 @@ Result<void> lay_flags(const Arguments& arguments, ConfigDraft& draft) {
     draft.mounts.push_back(std::move(*request));
   }
   if (arguments.has_rest()) config.command = arguments.rest();
+  config.ssh_allow_unbound = arguments.has("ssh-allow-unbound");
   config.detach = arguments.has("detach");
   config.interactive = arguments.has("interactive");
   if (config.detach && config.interactive)

@@ -56,6 +56,7 @@ struct Config {
   std::vector<std::string> upstream_ca;  // absolute paths
   ProxyVoice upstream_proxy;             // null: directly
   std::string no_proxy;                  // of the environment
+  bool ssh_allow_unbound = false;        // sign for clients of SSH's that name no host
   bool detach = false;
   bool interactive = false;
 };

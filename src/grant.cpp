@@ -1,6 +1,7 @@
 #include "grant.h"
 
 #include "core/text.h"
+#include "ssh_grant.h"
 
 namespace moat {
 
@@ -81,6 +82,16 @@ Result<std::vector<GrantUse>> resolve_grants(const Home& home, const std::vector
     missing += (missing.empty() ? "" : "; ") + grant.where + ": " + why;
   };
   for (const Located& grant : grants) {
+    if (is_ssh_grant(grant.text)) {
+      auto use = use_ssh_grant(*vault, grant.text, "");
+      if (use)
+        uses.push_back(std::move(*use));
+      else if (use.error().code == Errc::not_found || use.error().code == Errc::invalid)
+        lacks(grant, use.error().message);
+      else
+        return use.error();
+      continue;
+    }
     const Provider* provider = find_provider(grant.text);
     if (provider == nullptr) {
       lacks(grant, unknown_provider(grant.text));

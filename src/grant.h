@@ -2,6 +2,7 @@
 // are told.
 #pragma once
 
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -61,13 +62,17 @@ Result<std::string> parse_server_host(std::string_view text, const char* option)
 // Every header that some provider uses for a credential, and those that commonly are one.
 std::vector<std::string> credential_headers();
 
+struct SshGrant;
+
 // What one granted credential means for a run.
 struct GrantUse {
   std::string name;
   std::string source;   // where the secret came from, for the record
   std::string profile;  // of the vault, that it is in; "" for the default
   std::vector<proxy::Injection> injections;
-  std::vector<proxy::HostRule> hosts;  // that strict policy lets through
+  std::vector<proxy::HostRule> hosts;   // that strict policy lets through
+  std::vector<proxy::HostRule> tcp;     // what is carried as bytes, likewise
+  std::shared_ptr<const SshGrant> ssh;  // null but for "ssh:HOST"
 };
 // A secret and where it belongs, as the vault keeps it, made into what the proxy obeys.
 Result<GrantUse> use_grant(const Provider& provider, const store::Sealed& sealed);

@@ -115,6 +115,10 @@ Result<void> Run::prepare(const Home& home) {
   keep_bodies_ = record_->keeps_bodies();
   recorder().audit("run.created", created_data());
   record_grants(recorder(), *grants);
+  auto ssh =
+      SshRun::prepare(loop_, recorder(), record_->directory(), *grants, config_.ssh_allow_unbound);
+  if (!ssh) return ssh.error();
+  ssh_ = std::move(*ssh);
 
   // The engine is asked now, so that its answer is on the way while keys are made below.
   engine_->ready([this](const Result<void>& ready) { on_engine_ready(ready); });
@@ -166,6 +170,7 @@ Json Run::created_data() const {
       .set("interactive", config_.interactive)
       .set("mounts", std::move(mounts))
       .set("name", facts_.name)
+      .set("ssh_allow_unbound", config_.ssh_allow_unbound)
       .set("workdir", config_.workdir)
       .set("workspace", facts_.workspace)
       .set("workspace_read_only", config_.workspace_read_only);
@@ -211,6 +216,11 @@ runtime::SandboxSpec Run::sandbox_spec() const {
       if (rule.port) spec.ports.push_back(*rule.port);
     }
   }
+  if (ssh_) {
+    spec.ssh_agent = true;
+    spec.known_hosts = ssh_->known_hosts();
+    for (const uint16_t port : ssh_->ports()) spec.ports.push_back(port);
+  }
   return spec;
 }
 
@@ -252,7 +262,12 @@ void Run::on_sealed(std::vector<runtime::SandboxListener> listeners,
   // The proof is on disk before anything of the agent's runs.
   if (auto kept = recorder().commit(); !kept) return on_failed(kept.error(), 125);
   record_->anchor(config_);
-  for (auto& listener : listeners) proxy_->listen(to_proxy(std::move(listener)));
+  for (auto& listener : listeners) {
+    if (listener.kind != runtime::SandboxListener::Kind::ssh_agent)
+      proxy_->listen(to_proxy(std::move(listener)));
+    else if (ssh_)
+      ssh_->listen(std::move(listener.fd));
+  }
   sandbox_->go();
 }
 
@@ -399,6 +414,7 @@ void Run::end_command(int exit_status, Json how) {
 }
 
 void Run::close_record() {
+  ssh_.reset();    // no more signatures
   proxy_.reset();  // tells of the exchanges that it cuts
   recorder().audit("run.ended", ending_);
   const auto settled = [this] {

@@ -20,6 +20,7 @@
 #include "run_record.h"
 #include "runs.h"
 #include "runtime/engine.h"
+#include "ssh_run.h"
 #include "standard_streams.h"
 
 namespace moat {
@@ -95,6 +96,7 @@ class Run : private runtime::SandboxObserver,
   RunFacts facts_;
   std::unique_ptr<RunRecord> record_;
   std::unique_ptr<proxy::Proxy> proxy_;  // depends-on: record_
+  std::unique_ptr<SshRun> ssh_;          // depends-on: record_; null without such grants
   std::unique_ptr<runtime::Engine> engine_;
   std::unique_ptr<runtime::Sandbox> sandbox_;  // depends-on: engine_, proxy_, record_
   std::unique_ptr<ControlServer> control_;

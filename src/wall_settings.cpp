@@ -46,6 +46,7 @@ proxy::Settings wall_settings(const Config& config, const std::string& run_name,
     for (auto& host : grant.hosts) {
       if (!spoken_of(config.policy, host.host)) settings.policy.hosts.push_back(std::move(host));
     }
+    for (auto& rule : grant.tcp) settings.policy.tcp.push_back(std::move(rule));
     for (auto& injection : grant.injections) settings.injections.push_back(std::move(injection));
   }
   settings.credential_headers = credential_headers();
@@ -107,6 +108,7 @@ void record_grants(Recorder& recorder, const std::vector<GrantUse>& grants) {
   for (const auto& grant : grants) {
     Json hosts = Json::array();
     for (const auto& injection : grant.injections) hosts.add(injection.host);
+    for (const auto& rule : grant.tcp) hosts.add(rule.host);
     recorder.audit("secret.resolved", Json::object()
                                           .set("grant", grant.name)
                                           .set("hosts", std::move(hosts))

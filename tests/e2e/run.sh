@@ -32,7 +32,7 @@ skip() {
 	if [ -n "${CI:-}" ]; then failed=$((failed + 1)); fi
 }
 
-suites=${*:-anchors clients http2 escape secrets record lifecycle audit errors grant proxy_command trace tcp upstream http_versions websockets streams idle durability}
+suites=${*:-anchors clients http2 escape secrets record lifecycle audit errors grant proxy_command trace tcp ssh upstream http_versions websockets streams idle durability}
 run_all() { # label
 	for suite in $suites; do
 		case $suite in

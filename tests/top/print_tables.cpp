@@ -8,6 +8,7 @@
 #include "grant.h"
 #include "proxy/http2_origin.h"
 #include "proxy/proxy.h"
+#include "proxy/ssh_agent_service.h"
 #include "runtime/engine.h"
 #include "user_config.h"
 
@@ -57,6 +58,13 @@ void print_limits() {
   limit("between requests, an origin's side", seconds(limits.pool_idle));
 }
 
+void print_ssh_limits() {
+  const proxy::SshAgentLimits limits;
+  limit("clients at once", std::to_string(limits.connections));
+  limit("a request of a client's", bytes(limits.message_bytes));
+  limit("a signature by the agent on the host", seconds(limits.signing));
+}
+
 void print_http2_limits() {
   const proxy::Limits limits;
   const proxy::Http2Limits& http2 = limits.http2;
@@ -98,5 +106,6 @@ int main() {
   }
   print_limits();
   print_http2_limits();
+  print_ssh_limits();
   return 0;
 }

@@ -1,0 +1,260 @@
+#include "ssh_tools.h"
+
+#include <poll.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
+#include <optional>
+#include <utility>
+
+#include "core/text.h"
+#include "core/unix_socket.h"
+#include "proxy/ssh_agent.h"
+#include "proxy/ssh_agent_client.h"
+
+namespace moat {
+namespace {
+
+using proxy::SshAgentMessage;
+
+constexpr Milliseconds agent_limit{5'000};
+constexpr Milliseconds tool_limit{20'000};
+constexpr Milliseconds person_limit{5 * 60'000};  // to type a passphrase
+constexpr size_t max_output = 256 * 1024;
+constexpr size_t most_keys = 1024;
+constexpr const char* socket_name = "keys.sock";
+
+// The tool's output; its own words where it failed.
+Result<CommandOutput> run_tool(CommandSpec spec, Milliseconds limit) {
+  const std::string program = spec.argv.front();
+  Loop loop;
+  std::optional<Result<CommandOutput>> result;
+  {
+    const CapturedCommand command(loop, std::move(spec), limit, max_output,
+                                  [&](Result<CommandOutput> output) {
+                                    result.emplace(std::move(output));
+                                    loop.stop();
+                                  });
+    loop.run();
+  }
+  if (!result) return error(Errc::closed, "%s was interrupted", program.c_str());
+  return std::move(*result);
+}
+
+Error tool_error(const char* program, const CommandOutput& output) {
+  std::string words = printable(trim(std::string_view(output.err).substr(0, 500)));
+  if (words.empty())
+    words = output.status.signal != 0 ? format("ended by signal %d", output.status.signal)
+                                      : format("ended with status %d", output.status.code);
+  return error(Errc::refused, "%s: %s", program, words.c_str());
+}
+
+// One line, or several keys: those of them that can be read.
+std::vector<SshPublicKey> keys_in(std::string_view text) {
+  std::vector<SshPublicKey> keys;
+  for (const std::string_view line : split(text, '\n')) {
+    if (auto key = parse_ssh_public_key(line); key && keys.size() < most_keys)
+      keys.push_back(std::move(*key));
+  }
+  return keys;
+}
+
+void add_once(std::vector<SshPublicKey>& keys, SshPublicKey key) {
+  const bool there = std::any_of(keys.begin(), keys.end(),
+                                 [&](const SshPublicKey& one) { return one.blob == key.blob; });
+  if (!there) keys.push_back(std::move(key));
+}
+
+// "host1,host2 ssh-ed25519 AAAA", after a marker or none.
+std::optional<SshPublicKey> key_of_line(std::string_view line, std::string& marker) {
+  line = trim(line);
+  marker.clear();
+  if (line.empty() || line.front() == '#') return {};
+  if (line.front() == '@') {
+    const size_t end = std::min(line.find_first_of(" \t"), line.size());
+    marker = line.substr(0, end);
+    line = trim(line.substr(end));
+  }
+  const size_t names = line.find_first_of(" \t");
+  if (names == std::string_view::npos) return {};
+  auto key = parse_ssh_public_key(line.substr(names));
+  if (!key) return {};
+  key->comment.clear();
+  return std::move(*key);
+}
+
+Result<std::string> found_in(const std::string& file, const std::string& name) {
+  auto output = run_tool({{"ssh-keygen", "-F", name, "-f", file}, {}, false, {}, {}}, tool_limit);
+  if (!output) return output.error();
+  // It ends with 1 where it finds nothing.
+  if (output->status.signal != 0 || output->status.code > 1)
+    return tool_error("ssh-keygen", *output);
+  return std::move(output->out);
+}
+
+std::vector<std::string> known_hosts_files() {
+  std::vector<std::string> files;
+  if (const char* home = getenv("HOME"); home != nullptr && *home == '/') {
+    files.push_back(std::string(home) + "/.ssh/known_hosts");
+    files.push_back(std::string(home) + "/.ssh/known_hosts2");
+  }
+  files.emplace_back("/etc/ssh/ssh_known_hosts");
+  files.emplace_back("/etc/ssh/ssh_known_hosts2");
+  return files;
+}
+
+}  // namespace
+
+Result<std::vector<SshPublicKey>> parse_identities(std::string_view message) {
+  SshReader reader(message);
+  const bool is_answer = reader.byte() == static_cast<uint8_t>(SshAgentMessage::identities_answer);
+  const uint32_t count = reader.number();
+  std::vector<SshPublicKey> keys;
+  for (uint32_t i = 0; i < count && i < most_keys && reader.good(); ++i) {
+    SshPublicKey key;
+    key.blob = reader.string();
+    key.comment = printable(reader.string());
+    key.type = ssh_type(key.blob);
+    if (reader.good() && !key.type.empty()) keys.push_back(std::move(key));
+  }
+  if (!is_answer || !reader.done())
+    return error(Errc::invalid, "the agent does not answer what an agent answers");
+  return keys;
+}
+
+Result<std::string> agent_of_environment() {
+  const char* path = getenv("SSH_AUTH_SOCK");
+  if (path == nullptr || *path != '/')
+    return error(Errc::not_found, "there is no SSH agent here: SSH_AUTH_SOCK is not set");
+  return std::string(path);
+}
+
+Result<std::vector<SshPublicKey>> keys_of_agent(const std::string& path) {
+  Loop loop;
+  auto client = proxy::SshAgentClient::connect(loop, path);
+  if (!client)
+    return error(Errc::not_found, "there is no SSH agent here: %s", client.error().message.c_str());
+  std::optional<Result<std::string>> answer;
+  const std::string question(1, static_cast<char>(SshAgentMessage::request_identities));
+  (*client)->ask(question, agent_limit, [&](const Result<std::string>& got) {
+    answer.emplace(got);
+    loop.stop();
+  });
+  loop.run();
+  if (!answer) return error(Errc::closed, "the SSH agent has not answered");
+  if (!*answer) return answer->error();
+  return parse_identities(**answer);
+}
+
+Result<SshPublicKey> public_key_of_file(const std::string& path) {
+  auto output = run_tool({{"ssh-keygen", "-y", "-f", path}, {}, false, {}, {}}, person_limit);
+  if (!output) return output.error();
+  if (output->status.shell() != 0)
+    return tool_error("ssh-keygen", *output).in(printable(path) + " cannot be used");
+  auto keys = keys_in(output->out);
+  if (keys.size() != 1)
+    return error(Errc::invalid, "%s holds no key of SSH's", printable(path).c_str());
+  return std::move(keys.front());
+}
+
+std::vector<SshPublicKey> parse_known_hosts(std::string_view text) {
+  std::vector<SshPublicKey> keys;
+  std::vector<std::string> revoked;
+  std::string marker;
+  for (const std::string_view line : split(text, '\n')) {
+    auto key = key_of_line(line, marker);
+    if (!key) continue;
+    if (marker == "@revoked") revoked.push_back(key->blob);
+    if (marker.empty()) add_once(keys, std::move(*key));
+  }
+  keys.erase(std::remove_if(keys.begin(), keys.end(),
+                            [&](const SshPublicKey& key) {
+                              return std::find(revoked.begin(), revoked.end(), key.blob) !=
+                                     revoked.end();
+                            }),
+             keys.end());
+  return keys;
+}
+
+Result<std::vector<SshPublicKey>> known_host_keys(const SshTarget& target) {
+  // As ssh(1) does: under the name with the port first, then under the name alone.
+  std::vector<std::string> names = {target.known_as()};
+  if (names.front() != target.host) names.push_back(target.host);
+  for (const std::string& name : names) {
+    std::string all;
+    for (const std::string& file : known_hosts_files()) {
+      if (access(file.c_str(), R_OK) != 0) continue;
+      const auto found = found_in(file, name);
+      if (!found) return found.error();
+      all += *found + "\n";
+    }
+    if (auto keys = parse_known_hosts(all); !keys.empty()) return keys;
+  }
+  return std::vector<SshPublicKey>();
+}
+
+Result<std::vector<SshPublicKey>> shown_host_keys(const SshTarget& target) {
+  auto output =
+      run_tool({{"ssh-keyscan", "-T", "5", "-p", std::to_string(target.port), "--", target.host},
+                {},
+                false,
+                {},
+                {}},
+               tool_limit);
+  if (!output) return output.error();
+  auto keys = parse_known_hosts(output->out);
+  if (keys.empty()) return tool_error("ssh-keyscan", *output);
+  return keys;
+}
+
+Result<std::unique_ptr<PrivateSshAgent>> PrivateSshAgent::start(Loop& loop,
+                                                                const std::string& directory) {
+  std::unique_ptr<PrivateSshAgent> agent(new PrivateSshAgent(directory));
+  ChildSpec spec;
+  // By a relative name, for the path may be longer than a socket's may be.
+  spec.argv = {"ssh-agent", "-D", "-a", socket_name};
+  spec.directory = directory;
+  spec.new_session = true;  // so that Ctrl-C is not for it
+  spec.die_with_parent = true;
+  auto child = Child::start(loop, spec, [](ExitStatus) {});
+  if (!child) return child.error().in("an agent for the key in a file");
+  agent->child_ = std::move(*child);
+  // It says nowhere else when it is ready.
+  const auto end = std::chrono::steady_clock::now() + agent_limit;
+  while (!connect_unix_now(agent->path())) {
+    if (std::chrono::steady_clock::now() > end)
+      return error(Errc::timeout, "ssh-agent does not listen in %s", directory.c_str());
+    poll(nullptr, 0, 2);
+  }
+  return agent;
+}
+
+PrivateSshAgent::~PrivateSshAgent() {
+  unlink(path().c_str());
+}
+
+std::string PrivateSshAgent::path() const {
+  return directory_ + "/" + socket_name;
+}
+
+Result<void> PrivateSshAgent::add(const std::string& key_file) {
+  std::vector<std::string> environment;
+  for (char** variable = environ; *variable != nullptr; ++variable) {
+    if (!std::string_view(*variable).starts_with("SSH_AUTH_SOCK="))
+      environment.emplace_back(*variable);
+  }
+  environment.push_back(std::string("SSH_AUTH_SOCK=") + socket_name);
+  CommandSpec spec;
+  spec.argv = {"ssh-add", "-q", "--", key_file};
+  spec.environment = std::move(environment);
+  spec.directory = directory_;
+  auto output = run_tool(std::move(spec), person_limit);
+  if (!output) return output.error();
+  if (output->status.shell() != 0)
+    return tool_error("ssh-add", *output).in(printable(key_file) + " cannot be used");
+  return {};
+}
+
+}  // namespace moat
