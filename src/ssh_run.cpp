@@ -94,10 +94,12 @@ void SshRun::listen(Fd listener) {
                                                       static_cast<proxy::SshAgentObserver&>(*this));
 }
 
-void SshRun::on_ssh_signed(const proxy::SshUse& use) {
+// On disk before the client has it: what it does with it may be the last that this process sees.
+Result<void> SshRun::on_ssh_signed(const proxy::SshUse& use) {
   Json json = json_of(use);
   json.set("count", static_cast<int64_t>(++signatures_[use.grant]));
   recorder_.audit("ssh.signed", json);
+  return recorder_.commit();
 }
 
 void SshRun::on_ssh_refused(const proxy::SshUse& use) {

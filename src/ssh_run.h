@@ -40,7 +40,7 @@ class SshRun : private proxy::SshAgentObserver {
   Result<std::string> agent_for(const SshGrant& grant, const std::string& directory);
 
   Result<void> recording() override { return recorder_.state(); }
-  void on_ssh_signed(const proxy::SshUse& use) override;
+  Result<void> on_ssh_signed(const proxy::SshUse& use) override;
   void on_ssh_refused(const proxy::SshUse& use) override;
 
   Loop& loop_;

@@ -3,14 +3,16 @@
 #include <poll.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <chrono>
 #include <cstdlib>
 #include <optional>
 #include <utility>
 
+#include "core/fd.h"
+#include "core/secret.h"
 #include "core/text.h"
 #include "core/unix_socket.h"
+#include "known_hosts.h"
 #include "proxy/ssh_agent.h"
 #include "proxy/ssh_agent_client.h"
 
@@ -24,6 +26,8 @@ constexpr Milliseconds tool_limit{20'000};
 constexpr Milliseconds person_limit{5 * 60'000};  // to type a passphrase
 constexpr size_t max_output = 256 * 1024;
 constexpr size_t most_keys = 1024;
+constexpr size_t max_key_file = 64 * 1024;
+constexpr size_t max_file = 16 * 1024 * 1024;  // of known_hosts
 constexpr const char* socket_name = "keys.sock";
 
 // The tool's output; its own words where it failed.
@@ -59,39 +63,6 @@ std::vector<SshPublicKey> keys_in(std::string_view text) {
       keys.push_back(std::move(*key));
   }
   return keys;
-}
-
-void add_once(std::vector<SshPublicKey>& keys, SshPublicKey key) {
-  const bool there = std::any_of(keys.begin(), keys.end(),
-                                 [&](const SshPublicKey& one) { return one.blob == key.blob; });
-  if (!there) keys.push_back(std::move(key));
-}
-
-// "host1,host2 ssh-ed25519 AAAA", after a marker or none.
-std::optional<SshPublicKey> key_of_line(std::string_view line, std::string& marker) {
-  line = trim(line);
-  marker.clear();
-  if (line.empty() || line.front() == '#') return {};
-  if (line.front() == '@') {
-    const size_t end = std::min(line.find_first_of(" \t"), line.size());
-    marker = line.substr(0, end);
-    line = trim(line.substr(end));
-  }
-  const size_t names = line.find_first_of(" \t");
-  if (names == std::string_view::npos) return {};
-  auto key = parse_ssh_public_key(line.substr(names));
-  if (!key) return {};
-  key->comment.clear();
-  return std::move(*key);
-}
-
-Result<std::string> found_in(const std::string& file, const std::string& name) {
-  auto output = run_tool({{"ssh-keygen", "-F", name, "-f", file}, {}, false, {}, {}}, tool_limit);
-  if (!output) return output.error();
-  // It ends with 1 where it finds nothing.
-  if (output->status.signal != 0 || output->status.code > 1)
-    return tool_error("ssh-keygen", *output);
-  return std::move(output->out);
 }
 
 std::vector<std::string> known_hosts_files() {
@@ -148,7 +119,42 @@ Result<std::vector<SshPublicKey>> keys_of_agent(const std::string& path) {
   return parse_identities(**answer);
 }
 
+std::optional<SshPublicKey> public_half(std::string_view private_key) {
+  constexpr std::string_view begin = "-----BEGIN OPENSSH PRIVATE KEY-----";
+  constexpr std::string_view end = "-----END OPENSSH PRIVATE KEY-----";
+  const size_t from = private_key.find(begin);
+  const size_t to = private_key.find(end);
+  if (from == std::string_view::npos || to == std::string_view::npos || to < from) return {};
+  std::string packed;
+  packed.reserve(private_key.size());
+  for (const char c : private_key.substr(from + begin.size(), to - from - begin.size())) {
+    if (c != '\n' && c != '\r') packed += c;
+  }
+  auto bytes = from_base64(packed);
+  wipe(packed);
+  if (!bytes) return {};
+  SshPublicKey key;
+  constexpr std::string_view magic("openssh-key-v1\0", 15);
+  if (bytes->starts_with(magic)) {
+    SshReader reader(std::string_view(*bytes).substr(magic.size()));
+    for (int i = 0; i < 3; ++i) (void)reader.string();  // cipher, derivation, its options
+    const bool one = reader.number() == 1;
+    const std::string_view blob = reader.string();
+    if (one && reader.good()) key.blob = blob;
+  }
+  wipe(*bytes);
+  key.type = ssh_type(key.blob);
+  if (key.type.empty()) return {};
+  return key;
+}
+
 Result<SshPublicKey> public_key_of_file(const std::string& path) {
+  auto text = read_file(path, max_key_file);
+  if (!text) return text.error();
+  auto key = public_half(*text);
+  wipe(*text);
+  if (key) return std::move(*key);
+  // Of older formats, which have the public half under the passphrase as well.
   auto output = run_tool({{"ssh-keygen", "-y", "-f", path}, {}, false, {}, {}}, person_limit);
   if (!output) return output.error();
   if (output->status.shell() != 0)
@@ -159,40 +165,16 @@ Result<SshPublicKey> public_key_of_file(const std::string& path) {
   return std::move(keys.front());
 }
 
-std::vector<SshPublicKey> parse_known_hosts(std::string_view text) {
-  std::vector<SshPublicKey> keys;
-  std::vector<std::string> revoked;
-  std::string marker;
-  for (const std::string_view line : split(text, '\n')) {
-    auto key = key_of_line(line, marker);
-    if (!key) continue;
-    if (marker == "@revoked") revoked.push_back(key->blob);
-    if (marker.empty()) add_once(keys, std::move(*key));
-  }
-  keys.erase(std::remove_if(keys.begin(), keys.end(),
-                            [&](const SshPublicKey& key) {
-                              return std::find(revoked.begin(), revoked.end(), key.blob) !=
-                                     revoked.end();
-                            }),
-             keys.end());
-  return keys;
-}
-
 Result<std::vector<SshPublicKey>> known_host_keys(const SshTarget& target) {
-  // As ssh(1) does: under the name with the port first, then under the name alone.
-  std::vector<std::string> names = {target.known_as()};
-  if (names.front() != target.host) names.push_back(target.host);
-  for (const std::string& name : names) {
-    std::string all;
-    for (const std::string& file : known_hosts_files()) {
-      if (access(file.c_str(), R_OK) != 0) continue;
-      const auto found = found_in(file, name);
-      if (!found) return found.error();
-      all += *found + "\n";
-    }
-    if (auto keys = parse_known_hosts(all); !keys.empty()) return keys;
+  std::string all;
+  for (const std::string& file : known_hosts_files()) {
+    const auto text = read_file(file, max_file);
+    if (!text && text.error().code != Errc::not_found) return text.error();
+    if (text) all += *text + "\n";
   }
-  return std::vector<SshPublicKey>();
+  // As ssh(1) does: under the name with the port first, then under the name alone.
+  auto keys = parse_known_hosts(all, target.known_as());
+  return keys.empty() ? parse_known_hosts(all, target.host) : keys;
 }
 
 Result<std::vector<SshPublicKey>> shown_host_keys(const SshTarget& target) {
@@ -204,7 +186,7 @@ Result<std::vector<SshPublicKey>> shown_host_keys(const SshTarget& target) {
                 {}},
                tool_limit);
   if (!output) return output.error();
-  auto keys = parse_known_hosts(output->out);
+  auto keys = parse_known_hosts(output->out, target.known_as());
   if (keys.empty()) return tool_error("ssh-keyscan", *output);
   return keys;
 }
@@ -217,6 +199,8 @@ Result<std::unique_ptr<PrivateSshAgent>> PrivateSshAgent::start(Loop& loop,
   spec.argv = {"ssh-agent", "-D", "-a", socket_name};
   spec.directory = directory;
   spec.new_session = true;  // so that Ctrl-C is not for it
+  // Debian's has a setgid bit, against being traced, which it also sees to itself.
+  spec.no_new_privileges = true;
   spec.die_with_parent = true;
   auto child = Child::start(loop, spec, [](ExitStatus) {});
   if (!child) return child.error().in("an agent for the key in a file");

@@ -1,9 +1,10 @@
-// What OpenSSH's own tools are asked on the host: an agent for its keys, known_hosts for a host's,
-// a key file for its public half. Each waits for its answer, on a loop of its own: for the time
-// before anything is served.
+// What is asked on the host: an SSH agent for its keys, known_hosts for a host's, a key file for
+// its public half; of OpenSSH's own tools what only they can say. Each waits for its answer, on a
+// loop of its own: for the time before anything is served.
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -23,14 +24,15 @@ Result<std::string> agent_of_environment();
 // Of "SSH2_AGENT_IDENTITIES_ANSWER"; Errc::invalid for anything else.
 Result<std::vector<SshPublicKey>> parse_identities(std::string_view message);
 
-// Asks for a passphrase on the terminal where it must.
+// Asks for a passphrase on the terminal where it must: of files in the formats before OpenSSH's
+// own.
 Result<SshPublicKey> public_key_of_file(const std::string& path);
+// What OpenSSH's format (PROTOCOL.key) has in the clear; nothing where it is of another one.
+std::optional<SshPublicKey> public_half(std::string_view private_key);
 
 // Those that the known_hosts files of this person and this machine have of the host; none is no
 // error.
 Result<std::vector<SshPublicKey>> known_host_keys(const SshTarget& target);
-// What `ssh-keygen -F` prints: the keys, without those that are revoked or sign other keys.
-std::vector<SshPublicKey> parse_known_hosts(std::string_view text);
 // Those that whoever answers at the host's address shows. Nothing proves that it is the host.
 Result<std::vector<SshPublicKey>> shown_host_keys(const SshTarget& target);
 

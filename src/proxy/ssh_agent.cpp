@@ -199,9 +199,9 @@ SshAgentSession::Verdict SshAgentSession::sign(std::string_view body) {
     if (grant.key == request.key && is_for_us(grant) && granted == nullptr) granted = &grant;
   }
   if (spoilt_) return refuse(std::move(use), "the client's binding to a session was refused");
-  if (granted == nullptr)
-    return refuse(std::move(use),
-                  use.bound ? "the key is not granted for this host" : "the key is not granted");
+  if (granted == nullptr && use.bound)
+    return refuse(std::move(use), "the key is not granted for this host");
+  if (granted == nullptr) return refuse(std::move(use), "the key is not granted");
   use.grant = granted->grant;
   if (use.bound) use.host = granted->host;
   if (!use.bound && !policy_.allow_unbound)

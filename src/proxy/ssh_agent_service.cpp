@@ -106,8 +106,9 @@ class SshAgentService::Connection : private Stream::Handler {
       refuse("the agent that has the key has not signed");
     } else if (!is_sign_response(*answer, pending_.algorithm)) {
       refuse("the agent that has the key has given something else than a signature");
+    } else if (auto recorded = service_.observer_.on_ssh_signed(pending_.use); !recorded) {
+      refuse("what happens cannot be recorded: " + recorded.error().message);
     } else {
-      service_.observer_.on_ssh_signed(pending_.use);
       this->answer(*answer);
     }
     serve();

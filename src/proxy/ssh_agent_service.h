@@ -15,10 +15,10 @@ namespace moat::proxy {
 class SshAgentObserver {
  public:
   virtual ~SshAgentObserver() = default;
-  // Can what happens be recorded? Nothing is signed otherwise.
+  // Can what happens be recorded? Nobody is asked to sign otherwise.
   virtual Result<void> recording() = 0;
-  // Before the client gets the signature.
-  virtual void on_ssh_signed(const SshUse& use) = 0;
+  // Before the client gets the signature, which it does not where this fails.
+  virtual Result<void> on_ssh_signed(const SshUse& use) = 0;
   virtual void on_ssh_refused(const SshUse& use) = 0;
 };
 

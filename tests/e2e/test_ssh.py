@@ -1,19 +1,17 @@
 """ssh and git over ssh, against sshd: one key, for one host, and on record."""
 
-import base64
+import fcntl
 import json
 import os
-import pathlib
 import pwd
 import shutil
 import socket
-import struct
 import subprocess
+import termios
 import time
-import unittest
 
 import harness
-from harness import ENGINE, MoatTest, PYTHON, UID, wait_for
+from harness import MoatTest, PYTHON, UID, wait_for
 
 HOST, OTHER = "git.example.test", "other.example.test"
 USER = pwd.getpwuid(os.getuid()).pw_name  # whom sshd lets log in: itself
@@ -168,7 +166,8 @@ class Ssh(MoatTest):
             git clone -q {0} work 2>&1
             cd work
             seq 1 200000 >numbers; git add numbers; git commit -qm numbers; git push -q origin HEAD:main
-            cd ..; git clone -q {0} again; cmp work/numbers again/numbers; echo same
+            cd .. && git clone -q {0} again
+            [ "$(sha256sum <work/numbers)" = "$(sha256sum <again/numbers)" ] && echo same
             """.format("%s@%s:%s" % (USER, HOST, bare))
         done = self.run_with_ssh("sh", "-c", script)
         self.assertIn("same\n", done.stdout)
@@ -199,6 +198,75 @@ class Ssh(MoatTest):
             os.rename(key, str(key) + ".away")
             done = self.run_moat("true", flags=["--grant", "ssh:%s:2222" % name], expect=125)
             self.assertIn(str(key), done.stderr)
+
+    def test_a_passphrase_is_asked_for_on_the_terminal(self):
+        key = self.root / "keys" / "with_passphrase"
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "open sesame", "-f", str(key)],
+                       check=True)
+        os.chown(key, UID, UID)
+        with open(self.sshd.directory / "authorized_keys", "a") as keys:
+            keys.write(key.with_suffix(".pub").read_text())
+        self.grant("--key", key)  # without one
+        arguments = self.run_arguments("ssh", "%s@%s" % (USER, HOST), "echo in",
+                                       flags=self.to_sshd())
+        status, out = self.on_terminal(arguments, b"passphrase", b"open sesame\n")
+        self.assertEqual((status, out.splitlines()[-1]), (0, "in"), out)
+        self.assertEqual([one["key"] for one in self.records("ssh.signed")], [fingerprint(key)])
+        # Where there is no terminal, nobody is asked.
+        done = self.run_with_ssh("true", expect=125, start_new_session=True)
+        self.assertIn(str(key), done.stderr)
+
+    def test_the_keys_of_an_unknown_host_are_shown_on_a_terminal(self):
+        name = "ssh:127.0.0.1:%d" % self.sshd.port
+        arguments = ["grant", name, "--key", self.key]
+        for answer, expected in ((b"no\n", 1), (b"SHA256:other\n", 1), (b"\n", 1), (b"yes\n", 0),
+                                 (fingerprint(self.sshd.key).encode() + b"\n", 0)):
+            status, out = self.on_terminal(arguments, b"Are these the host's", answer)
+            self.assertEqual(status, expected, out)
+            self.assertIn(fingerprint(self.sshd.key), out)
+            self.assertEqual(self.moat("revoke", name).returncode, expected)
+
+    def on_terminal(self, arguments, question, answer):
+        """moat, with a terminal of its own, on which a question is answered."""
+        ours, theirs = os.openpty()
+        process = self.start(*arguments, stdin=theirs, stdout=theirs, stderr=theirs,
+                             start_new_session=True,
+                             preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
+        os.close(theirs)
+        out = b""
+        os.set_blocking(ours, False)
+        end = time.monotonic() + 30
+        while time.monotonic() < end:
+            try:
+                more = os.read(ours, 4096)
+            except BlockingIOError:
+                time.sleep(0.02)
+                continue
+            except OSError:
+                break
+            if not more:
+                break
+            out += more
+            if answer and question in out:
+                os.write(ours, answer)
+                answer = b""
+        os.close(ours)
+        return process.wait(10), out.decode(errors="replace")
+
+    def test_a_run_in_the_background_and_its_end(self):
+        self.grant("--key", self.key)
+        command = "ssh %s@%s echo in >out; while sleep 0.1; do :; done" % (USER, HOST)
+        started = self.run_with_ssh("sh", "-c", command, flags=["-d"])
+        wait_for(lambda: (self.workspace / "out").exists() and (self.workspace / "out").read_text())
+        run = self.last_run()
+        self.assertTrue(started.stdout.strip() == run["id"] and run["pid"])
+        agents = subprocess.run(["pgrep", "-P", str(run["pid"]), "-x", "ssh-agent"],
+                                capture_output=True, text=True).stdout.split()
+        self.assertEqual(len(agents), 1)
+        os.kill(run["pid"], 9)  # nothing of it may be left, the key least of all
+        wait_for(lambda: subprocess.run(["ps", "-o", "stat=", "-p", agents[0]], capture_output=True,
+                                        text=True).stdout.strip() in ("", "Z", "Zs"))
+        self.assertEqual(len(self.records("ssh.signed")), 1)
 
     # --- what it is not for -------------------------------------------------------------------
 

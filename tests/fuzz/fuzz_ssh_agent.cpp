@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "../proxy/ssh_messages.h"
+#include "known_hosts.h"
 #include "ssh_tools.h"
 
 using namespace moat;
@@ -35,7 +36,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   policy.allow_unbound = (input[0] & 1) != 0;
   input.remove_prefix(1);
   (void)parse_identities(input);
-  (void)parse_known_hosts(input);
+  (void)parse_known_hosts(input, "git.example.com");
+  (void)public_half(input);
   (void)is_sign_response(input, "ssh-ed25519");
   SshAgentSession session(policy);
   SshReader messages(input);

@@ -62,7 +62,10 @@ struct ServiceTest : SshAgentObserver {
     if (can_record) return {};
     return error(Errc::full, "the disk is full");
   }
-  void on_ssh_signed(const SshUse& use) override { told_signed.push_back(use); }
+  Result<void> on_ssh_signed(const SshUse& use) override {
+    told_signed.push_back(use);
+    return recording();
+  }
   void on_ssh_refused(const SshUse& use) override { told_refused.push_back(use); }
 
   void serve(SshAgentPolicy policy = ssh_policy()) {
@@ -213,6 +216,16 @@ void what_cannot_be_recorded_is_not_signed(ServiceTest& t) {
   bool right = t.answer(client) == "\x05" && t.told_refused.size() == 1;
   assert_true(right);
   right = accept(t.agent_listener.get(), nullptr, nullptr) < 0;
+  assert_true(right);
+  // Nor given out, where that shows only then.
+  t.can_record = true;
+  ServiceTest::say(client, framed(SshLogin().message()));
+  (void)t.asked();
+  ServiceTest::say(t.agent, framed("\x06"));
+  (void)t.asked();
+  t.can_record = false;
+  ServiceTest::say(t.agent, framed(signature_answer()));
+  right = t.answer(client) == "\x05" && t.told_refused.size() == 2;
   assert_true(right);
 }
 
