@@ -105,7 +105,7 @@ Result<void> SshRun::on_ssh_signed(const proxy::SshUse& use) {
 void SshRun::on_ssh_refused(const proxy::SshUse& use) {
   Json json = json_of(use);
   json.set("reason", use.reason);
-  recorder_.audit("ssh.refused", json);
+  recorder_.audit_refusal("ssh.refused", json);
 }
 
 }  // namespace moat

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <csignal>
 #include <cstdlib>
 #include <optional>
 #include <utility>
@@ -34,6 +35,8 @@ constexpr const char* socket_name = "keys.sock";
 Result<CommandOutput> run_tool(CommandSpec spec, Milliseconds limit) {
   const std::string program = spec.argv.front();
   Loop loop;
+  // Ctrl-C is for the tool, which may have turned the terminal's echo off and turns it on again.
+  const Signal interrupt(loop, SIGINT, [] {});
   std::optional<Result<CommandOutput>> result;
   {
     const CapturedCommand command(loop, std::move(spec), limit, max_output,

@@ -12,6 +12,7 @@ import time
 
 import harness
 from harness import MoatTest, PYTHON, UID, wait_for
+from test_record import described
 
 HOST, OTHER = "git.example.test", "other.example.test"
 USER = pwd.getpwuid(os.getuid()).pw_name  # whom sshd lets log in: itself
@@ -138,7 +139,10 @@ class Ssh(MoatTest):
     def records(self, kind):
         done = self.moat("audit", "show", "--type", kind, "--json")
         self.assertEqual(done.returncode, 0, done.stderr)
-        return [json.loads(line)["data"] for line in done.stdout.splitlines()]
+        records = [json.loads(line)["data"] for line in done.stdout.splitlines()]
+        for record in records:  # as moat-audit(5) has them
+            self.assertEqual(sorted(record), sorted(described()[kind]))
+        return records
 
     # --- what it is for -----------------------------------------------------------------------
 
@@ -212,6 +216,10 @@ class Ssh(MoatTest):
         status, out = self.on_terminal(arguments, b"passphrase", b"open sesame\n")
         self.assertEqual((status, out.splitlines()[-1]), (0, "in"), out)
         self.assertEqual([one["key"] for one in self.records("ssh.signed")], [fingerprint(key)])
+        # Ctrl-C is an answer too.
+        status, out = self.on_terminal(arguments, b"passphrase", b"\x03")
+        self.assertEqual(status, 125, out)
+        self.assertIn("cannot be used", out)
         # Where there is no terminal, nobody is asked.
         done = self.run_with_ssh("true", expect=125, start_new_session=True)
         self.assertIn(str(key), done.stderr)
