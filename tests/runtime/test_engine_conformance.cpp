@@ -191,6 +191,23 @@ void the_seal_is_proved_and_listeners_are_handed_out(ConformanceTest& t) {
   assert_true(t.seen.listeners.size() > 1);
 }
 
+void an_agents_socket_and_known_hosts_are_where_ssh_looks(ConformanceTest& t) {
+  t.spec.ssh_agent = true;
+  t.spec.known_hosts = "git.example.com ssh-ed25519 AAAA\n";
+  const char* script =
+      "cat /etc/ssh/ssh_known_hosts; stat -c '%a %u' $SSH_AUTH_SOCK; test -S $SSH_AUTH_SOCK";
+  assert_int_equal(t.shell(script), 0);
+  const bool right = t.seen.out == format("git.example.com ssh-ed25519 AAAA\n600 %u\n", t.spec.uid);
+  assert_true(right);
+  size_t agents = 0;
+  for (const auto& listener : t.seen.listeners)
+    agents += listener.kind == SandboxListener::Kind::ssh_agent ? 1 : 0;
+  assert_int_equal(agents, 1);
+  t.again();
+  t.spec.ssh_agent = false;
+  assert_int_equal(t.shell("test -z \"$SSH_AUTH_SOCK\" && test ! -e /run/moat/ssh-agent.sock"), 0);
+}
+
 void binary_output_is_exact_and_the_two_streams_apart(ConformanceTest& t) {
   const std::string out = random_bytes(1024 * 1024), err = random_bytes(1024 * 1024);
   t.put("out", out);
@@ -509,6 +526,7 @@ int main(int argc, char** argv) {
       MOAT_TEST(ConformanceTest, an_exit_status_comes_through),
       MOAT_TEST(ConformanceTest, a_death_by_signal_comes_through),
       MOAT_TEST(ConformanceTest, the_seal_is_proved_and_listeners_are_handed_out),
+      MOAT_TEST(ConformanceTest, an_agents_socket_and_known_hosts_are_where_ssh_looks),
       MOAT_TEST(ConformanceTest, binary_output_is_exact_and_the_two_streams_apart),
       MOAT_TEST(ConformanceTest, a_very_short_life_loses_nothing),
       MOAT_TEST(ConformanceTest, stdin_goes_in_and_ends),
