@@ -315,7 +315,10 @@ int cmd_grant(const Arguments& arguments) {
   }
   const auto home = open_home();
   if (!home) return complain(home.error());
-  if (is_ssh_grant(lower(arguments.operands()[0]))) return grant_ssh(arguments, *home, "");
+  if (is_ssh_grant(lower(arguments.operands()[0]))) {
+    auto vault = store::Vault::open(home->root);
+    return vault ? grant_ssh(arguments, *vault, "") : complain(vault.error());
+  }
   for (const char* other : {"key", "fingerprint", "host-key"}) {
     if (arguments.has(other))
       return complain(error(Errc::invalid, "--%s is for ssh:HOST only", other), exit_usage);

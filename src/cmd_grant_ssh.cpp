@@ -13,7 +13,6 @@
 #include "print.h"
 #include "ssh_grant.h"
 #include "ssh_tools.h"
-#include "store/vault.h"
 
 namespace moat {
 namespace {
@@ -160,13 +159,11 @@ Result<void> check_options(const Arguments& arguments) {
 
 }  // namespace
 
-int grant_ssh(const Arguments& arguments, const Home& home, const std::string& profile) {
+int grant_ssh(const Arguments& arguments, store::Vault& vault, const std::string& profile) {
   if (auto checked = check_options(arguments); !checked)
     return complain(checked.error(), exit_usage);
   const auto target = parse_ssh_grant(lower(arguments.operands()[0]));
   if (!target) return complain(target.error(), exit_usage);
-  auto vault = store::Vault::open(home.root);
-  if (!vault) return complain(vault.error());
   SshGrant grant;
   grant.target = *target;
   if (auto chosen = choose_key(arguments, grant); !chosen) return complain(chosen.error());
@@ -178,7 +175,7 @@ int grant_ssh(const Arguments& arguments, const Home& home, const std::string& p
   sealed.name = target->grant();
   sealed.profile = profile;
   sealed.facts = grant.facts();
-  if (auto stored = vault->put(sealed); !stored) return complain(stored.error());
+  if (auto stored = vault.put(sealed); !stored) return complain(stored.error());
   Output out;
   if (arguments.has("json")) {
     out.line(sealed.facts.text());

@@ -100,8 +100,9 @@ Result<GrantUse> use_ssh_grant(store::Vault& vault, const std::string& name,
   const std::string kept = target->grant();
   const auto sealed = vault.get(kept, profile);
   if (!sealed && sealed.error().code == Errc::not_found)
-    return error(Errc::not_found, "no key is granted for %s, run 'moat grant %s'",
-                 target->address().c_str(), kept.c_str());
+    return error(Errc::not_found, "no key is granted for %s, run 'moat grant %s%s'",
+                 target->address().c_str(), kept.c_str(),
+                 profile.empty() ? "" : (" --profile " + profile).c_str());
   if (!sealed) return sealed.error();
   auto grant = SshGrant::from(*sealed);
   if (!grant) return grant.error();
