@@ -18,6 +18,7 @@
 #include "proxy/injection.h"
 #include "proxy/observer.h"
 #include "proxy/policy.h"
+#include "proxy/request_signer.h"
 #include "proxy/upstream_proxy.h"
 
 namespace moat::proxy {
@@ -54,6 +55,7 @@ struct Settings {
   std::string run_name;  // in the CA's subject
   Policy policy;
   std::vector<Injection> injections;
+  std::vector<std::shared_ptr<RequestSigner>> signers;  // the first that is for a host counts
   std::vector<std::string> credential_headers;
   std::map<std::string, std::string> connect_to;  // "host:port" → "address:port"; host may be "*"
   std::vector<std::string> upstream_ca_files;
