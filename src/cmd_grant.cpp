@@ -6,6 +6,7 @@
 #include <optional>
 #include <utility>
 
+#include "aws_grant.h"
 #include "command.h"
 #include "config_reader.h"
 #include "core/clock.h"
@@ -309,10 +310,17 @@ int cmd_grant(const Arguments& arguments) {
     std::string known;
     for (const Provider& provider : providers())
       known += (known.empty() ? "" : ", ") + std::string(provider.name);
+    known += ", " + std::string(aws_grant_name);
     return complain(error(Errc::invalid, "say what to grant: %s", known.c_str()), exit_usage);
   }
   const auto home = open_home();
   if (!home) return complain(home.error());
+  if (arguments.operands()[0] == aws_grant_name) return grant_aws(arguments, *home);
+  for (const char* option : {"aws-profile", "role", "external-id", "session-duration", "region"}) {
+    if (arguments.has(option))
+      return complain(error(Errc::invalid, "--%s is for 'moat grant aws' only", option),
+                      exit_usage);
+  }
   const auto plan = make_plan(arguments, *home);
   if (!plan) return complain(plan.error(), exit_usage);
   // First, so that nobody logs in for a credential that then cannot be kept.

@@ -117,6 +117,12 @@ int tell_client(std::string& client) {
 
 int serve(const Home& home, ProxyPlan plan, std::string& client) {
   const std::string ca_out = printable(plan.ca_out);
+  // No secrets: what clients are to have, so that what they send can be told from a foreign key.
+  std::vector<std::string> placeholders;
+  for (const GrantUse& grant : plan.grants) {
+    for (const auto& [name, value] : grant.env)
+      placeholders.push_back(grant.name + ": " + name + "=" + value);
+  }
   Loop loop;
   auto run = ProxyRun::create(loop, home, std::move(plan));
   if (!run) return complain(run.error());
@@ -132,6 +138,10 @@ int serve(const Home& home, ProxyPlan plan, std::string& client) {
   for (const Listening& listening : (*run)->listeners()) {
     Output err(STDERR_FILENO);
     err.line("listening on " + printable(listening.name()) + ", CA in " + ca_out);
+  }
+  for (const std::string& line : placeholders) {
+    Output err(STDERR_FILENO);
+    err.line(line);
   }
   loop.run();
   const int status = (*run)->failure() ? complain(*(*run)->failure()) : exit_ok;

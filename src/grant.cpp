@@ -1,5 +1,8 @@
 #include "grant.h"
 
+#include <algorithm>
+
+#include "aws_grant.h"
 #include "core/text.h"
 
 namespace moat {
@@ -71,6 +74,18 @@ Result<GrantUse> use_grant(const Provider& provider, const store::Sealed& sealed
   return use;
 }
 
+void add_placeholders(const std::vector<GrantUse>& uses,
+                      std::vector<std::pair<std::string, std::string>>& env) {
+  for (const GrantUse& use : uses) {
+    for (const auto& variable : use.env) {
+      const bool had = std::any_of(env.begin(), env.end(), [&variable](const auto& other) {
+        return other.first == variable.first;
+      });
+      if (!had) env.push_back(variable);
+    }
+  }
+}
+
 Result<std::vector<GrantUse>> resolve_grants(const Home& home, const std::vector<Located>& grants) {
   std::vector<GrantUse> uses;
   if (grants.empty()) return uses;
@@ -82,18 +97,19 @@ Result<std::vector<GrantUse>> resolve_grants(const Home& home, const std::vector
   };
   for (const Located& grant : grants) {
     const Provider* provider = find_provider(grant.text);
-    if (provider == nullptr) {
+    const bool aws = grant.text == aws_grant_name;
+    if (provider == nullptr && !aws) {
       lacks(grant, unknown_provider(grant.text));
       continue;
     }
     auto sealed = vault->get(grant.text, "");
     if (!sealed && sealed.error().code == Errc::not_found) {
-      lacks(grant, "no " + std::string(provider->title) +
-                       " credential is stored, run 'moat grant " + provider->name + "'");
+      const std::string title = aws ? "AWS" : provider->title;
+      lacks(grant, "no " + title + " credential is stored, run 'moat grant " + grant.text + "'");
       continue;
     }
     if (!sealed) return sealed.error();
-    auto use = use_grant(*provider, *sealed);
+    auto use = aws ? use_aws_grant(*sealed) : use_grant(*provider, *sealed);
     if (!use) return use.error();
     uses.push_back(std::move(*use));
   }

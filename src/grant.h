@@ -2,15 +2,20 @@
 // are told.
 #pragma once
 
+#include <functional>
+#include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "config.h"
+#include "core/loop.h"
 #include "core/result.h"
 #include "paths.h"
 #include "proxy/injection.h"
 #include "proxy/policy.h"
+#include "proxy/request_signer.h"
 #include "store/vault.h"
 
 namespace moat {
@@ -68,6 +73,13 @@ struct GrantUse {
   std::string profile;  // of the vault, that it is in; "" for the default
   std::vector<proxy::Injection> injections;
   std::vector<proxy::HostRule> hosts;  // that strict policy lets through
+  // Instead of injections: what signs requests, what has to be kept up for that while the run lives
+  // (made with the run's configuration and name; null: nothing), and the secrets it has.
+  std::shared_ptr<proxy::RequestSigner> signer;
+  std::function<std::shared_ptr<void>(Loop&, const Config&, const std::string& run_name)> attend;
+  std::vector<Secret> secrets;
+  // What the sandbox gets in the secret's stead, made for this run.
+  std::vector<std::pair<std::string, std::string>> env;
 };
 // A secret and where it belongs, as the vault keeps it, made into what the proxy obeys.
 Result<GrantUse> use_grant(const Provider& provider, const store::Sealed& sealed);
@@ -76,6 +88,9 @@ Result<GrantUse> use_grant(const Provider& provider, const store::Sealed& sealed
 Result<GrantUse> header_grant(std::string_view text);
 // Can it be a header's value, or the end of one?
 bool fits_a_header(std::string_view secret);
+// Of the sandbox's environment: variables that the user has set stay as they are.
+void add_placeholders(const std::vector<GrantUse>& uses,
+                      std::vector<std::pair<std::string, std::string>>& env);
 // Opens each grant's secret in the vault. One error that names every unknown or missing grant with
 // the command that obtains it.
 Result<std::vector<GrantUse>> resolve_grants(const Home& home, const std::vector<Located>& grants);

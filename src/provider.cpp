@@ -1,6 +1,7 @@
 // The table of known services. Data; whoever obeys it is elsewhere.
 #include <cctype>
 
+#include "aws_grant.h"
 #include "core/text.h"
 #include "grant.h"
 
@@ -108,6 +109,8 @@ std::string unknown_provider(std::string_view name) {
     names.emplace_back(provider.name);
     known += (known.empty() ? "" : ", ") + std::string(provider.name);
   }
+  names.push_back(aws_grant_name);
+  known += ", " + std::string(aws_grant_name);
   std::string text = "unknown grant '" + printable(name.substr(0, 64)) + "'";
   if (const auto meant = nearest(name, names)) {
     text += ", did you mean '" + std::string(*meant) + "'?";

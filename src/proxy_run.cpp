@@ -55,6 +55,9 @@ Result<void> ProxyRun::begin(const Home& home) {
   recorder.audit("run.created", created_data());
   record_grants(recorder, plan_.grants);
 
+  for (const GrantUse& grant : plan_.grants) {
+    if (grant.attend) attendants_.push_back(grant.attend(loop_, plan_.config, facts_.id));
+  }
   auto proxy = proxy::Proxy::create(loop_, settings(), *this);
   if (!proxy) return proxy.error();
   proxy_ = std::move(*proxy);

@@ -65,7 +65,8 @@ class ProxyRun : private proxy::Observer {
   ProxyPlan plan_;
   RunFacts facts_;
   std::unique_ptr<RunRecord> record_;
-  std::unique_ptr<proxy::Proxy> proxy_;  // depends-on: record_
+  std::unique_ptr<proxy::Proxy> proxy_;            // depends-on: record_
+  std::vector<std::shared_ptr<void>> attendants_;  // what keeps grants in keys
   std::unique_ptr<ControlServer> control_;
   bool keep_bodies_ = true;
   bool ended_ = false;

@@ -110,6 +110,7 @@ Result<void> Run::prepare(const Home& home) {
 
   auto grants = resolve_grants(home, config_.grants);
   if (!grants) return grants.error();
+  add_placeholders(*grants, config_.env);
 
   if (auto opened = open_record(home, *grants); !opened) return opened;
   keep_bodies_ = record_->keeps_bodies();
@@ -119,6 +120,9 @@ Result<void> Run::prepare(const Home& home) {
   // The engine is asked now, so that its answer is on the way while keys are made below.
   engine_->ready([this](const Result<void>& ready) { on_engine_ready(ready); });
 
+  for (const GrantUse& grant : *grants) {
+    if (grant.attend) attendants_.push_back(grant.attend(loop_, config_, facts_.id));
+  }
   auto proxy = proxy::Proxy::create(loop_, proxy_settings(std::move(*grants)), *this);
   if (!proxy) return proxy.error();
   proxy_ = std::move(*proxy);

@@ -94,7 +94,8 @@ class Run : private runtime::SandboxObserver,
   std::function<void()> on_started_;
   RunFacts facts_;
   std::unique_ptr<RunRecord> record_;
-  std::unique_ptr<proxy::Proxy> proxy_;  // depends-on: record_
+  std::unique_ptr<proxy::Proxy> proxy_;            // depends-on: record_
+  std::vector<std::shared_ptr<void>> attendants_;  // what keeps grants in keys
   std::unique_ptr<runtime::Engine> engine_;
   std::unique_ptr<runtime::Sandbox> sandbox_;  // depends-on: engine_, proxy_, record_
   std::unique_ptr<ControlServer> control_;

@@ -8,6 +8,7 @@
 #include <system_error>
 #include <utility>
 
+#include "aws_grant.h"
 #include "core/clock.h"
 #include "core/fd.h"
 #include "core/log.h"
@@ -69,6 +70,8 @@ Result<std::unique_ptr<RunRecord>> RunRecord::create(Loop& loop, const Home& hom
       std::make_unique<Recorder>(loop, system_clock(), std::move(*writer), std::move(on_broken));
   record->recorder_->redact_headers(credential_headers());
   record->recorder_->keep_out(held->secrets);
+  // Of what is kept as an object, each secret by itself.
+  for (const Secret& secret : held->secrets) record->recorder_->keep_out(aws_secrets_in(secret));
   return record;
 }
 

@@ -47,6 +47,7 @@ proxy::Settings wall_settings(const Config& config, const std::string& run_name,
       if (!spoken_of(config.policy, host.host)) settings.policy.hosts.push_back(std::move(host));
     }
     for (auto& injection : grant.injections) settings.injections.push_back(std::move(injection));
+    if (grant.signer) settings.signers.push_back(std::move(grant.signer));
   }
   settings.credential_headers = credential_headers();
   settings.connect_to = config.connect_to;
@@ -87,6 +88,7 @@ void keep_out_secrets(Recorder& recorder, const Config& config,
   std::vector<Secret> secrets;
   std::vector<std::string> headers;
   for (const auto& grant : grants) {
+    for (const Secret& secret : grant.secrets) secrets.push_back(secret.clone());
     for (const auto& injection : grant.injections) {
       secrets.push_back(injection.secret.clone());
       // "Basic dXNlcjp0b2tlbg==": as it is on the wire.
@@ -107,6 +109,9 @@ void record_grants(Recorder& recorder, const std::vector<GrantUse>& grants) {
   for (const auto& grant : grants) {
     Json hosts = Json::array();
     for (const auto& injection : grant.injections) hosts.add(injection.host);
+    if (grant.signer) {
+      for (const std::string& host : grant.signer->hosts()) hosts.add(host);
+    }
     recorder.audit("secret.resolved", Json::object()
                                           .set("grant", grant.name)
                                           .set("hosts", std::move(hosts))

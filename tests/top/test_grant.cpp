@@ -125,9 +125,10 @@ void a_stored_grant_is_opened(GrantTest& t) {
 void one_error_names_everything_that_is_missing(GrantTest& t) {
   const auto uses = resolve_grants(t.home, {{"githb", "agent.yaml:5:5"}, {"github", "--grant"}});
   assert_false(uses.has_value());
-  assert_string_equal(uses.error().message.c_str(),
-                      "agent.yaml:5:5: unknown grant 'githb', did you mean 'github'? (known: "
-                      "github); --grant: no GitHub credential is stored, run 'moat grant github'");
+  assert_string_equal(
+      uses.error().message.c_str(),
+      "agent.yaml:5:5: unknown grant 'githb', did you mean 'github'? (known: "
+      "github, aws); --grant: no GitHub credential is stored, run 'moat grant github'");
 }
 
 void no_grants_touch_no_vault(GrantTest& t) {

@@ -77,7 +77,7 @@ void an_unknown_provider_is_answered_with_the_nearest_and_all(Nothing&) {
   assert_null(find_provider(""));
   const std::string text = unknown_provider("githb");
   assert_string_equal(text.c_str(),
-                      "unknown grant 'githb', did you mean 'github'? (known: github)");
+                      "unknown grant 'githb', did you mean 'github'? (known: github, aws)");
   const std::string far = unknown_provider("zzzzzzzz\x1b[2J");
   const bool is_clean = far.find('\x1b') == std::string::npos;
   assert_true(is_clean);
