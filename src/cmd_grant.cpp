@@ -1,4 +1,7 @@
 // moat grant: obtain a credential, try it, and seal it in the vault.
+#include <unistd.h>
+
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -6,6 +9,8 @@
 #include <optional>
 #include <utility>
 
+#include "aws_grant.h"
+#include "cmd_grant_ssh.h"
 #include "command.h"
 #include "config_reader.h"
 #include "core/clock.h"
@@ -14,8 +19,10 @@
 #include "device_flow.h"
 #include "grant.h"
 #include "print.h"
+#include "ssh_grant.h"
 #include "token_source.h"
 #include "user_config.h"
+#include "vault_access.h"
 
 namespace moat {
 
@@ -26,8 +33,12 @@ struct Plan {
   const Provider* provider = nullptr;
   const ProviderSite* site = nullptr;
   std::string host;
-  DeviceFlowSettings device;
-  std::string check_url;  // "": not to be checked
+  std::optional<DeviceFlowSettings> device;
+  std::map<std::string, std::string> connect_to;
+  std::string ca_file;
+  std::string check_url;  // of --check-url, or ""
+  std::string profile;
+  bool check = true;
   bool from_input = false;
   bool json = false;
 };
@@ -55,74 +66,135 @@ Result<std::map<std::string, std::string>> read_connect_to(const Arguments& argu
 }
 
 // The flag where it was given, else the provider's own for this host.
-Result<std::string> endpoint(const Arguments& arguments, const char* option, const char* usual,
-                             const std::string& host) {
+Result<std::string> endpoint(const Arguments& arguments, const char* option,
+                             const std::string& usual, const std::string& host) {
   const std::string url = arguments.value(option).value_or(for_host(usual, host));
   if (auto ok = check_endpoint(url, std::string("--") + option); !ok) return ok.error();
   return url;
 }
 
-std::string find_client_id(const Arguments& arguments, const Provider& provider,
+std::string find_client_id(const Arguments& arguments, const ProviderDevice& device,
                            const ProviderSettings& settings) {
   if (const auto flag = arguments.value("client-id")) return *flag;
-  const char* variable = getenv(provider.client_id_variable);
+  const char* variable = getenv(device.client_id_variable.c_str());
   if (variable != nullptr && *variable != '\0') return variable;
-  if (!settings.client_id.empty()) return settings.client_id;
-  return provider.client_id == nullptr ? "" : provider.client_id;
+  return settings.client_id.empty() ? device.client_id : settings.client_id;
+}
+
+Result<void> plan_device_flow(Plan& plan, const Arguments& arguments,
+                              const ProviderSettings& settings) {
+  const auto& device = plan.provider->device;
+  for (const char* option : {"device-url", "token-url", "client-id"}) {
+    if (!device && arguments.has(option))
+      return error(Errc::invalid, "--%s: %s has no device flow", option,
+                   plan.provider->title.c_str());
+  }
+  if (!device) return {};
+  auto device_url = endpoint(arguments, "device-url", device->url, plan.host);
+  if (!device_url) return device_url.error();
+  auto token_url = endpoint(arguments, "token-url", device->token_url, plan.host);
+  if (!token_url) return token_url.error();
+  DeviceFlowSettings& flow = plan.device.emplace();
+  flow.title = plan.provider->title;
+  flow.device_url = std::move(*device_url);
+  flow.token_url = std::move(*token_url);
+  flow.client_id = find_client_id(arguments, *device, settings);
+  flow.scopes = device->scopes;
+  // An endpoint of the person's own may send them wherever it says.
+  if (!arguments.has("device-url"))
+    flow.verification_host = for_host(device->verification_host, plan.host);
+  flow.connect_to = plan.connect_to;
+  flow.ca_file = plan.ca_file;
+  return {};
 }
 
 Result<Plan> make_plan(const Arguments& arguments, const Home& home) {
   Plan plan;
   const std::string& name = arguments.operands()[0];
+  const auto config = user_config(home.root);
+  if (!config) return config.error();
   plan.provider = find_provider(name);
   if (plan.provider == nullptr) return Error{Errc::invalid, unknown_provider(name)};
   const Provider& provider = *plan.provider;
-  const auto config = user_config(home.root);
-  if (!config) return config.error();
   const ProviderSettings settings = config->provider(provider.name);
   const std::string usual = settings.host.empty() ? provider.host : settings.host;
-  auto host = parse_server_host(arguments.value("host").value_or(usual),
-                                arguments.has("host") ? "--host" : "config.yaml: host");
+  const char* where = arguments.has("host") ? "--host" : "config.yaml: host";
+  auto host = parse_server_host(arguments.value("host").value_or(usual), where);
   if (!host) return host.error();
   plan.host = std::move(*host);
-  plan.site = &site_for(provider, plan.host);
+  plan.site = site_for(provider, plan.host);
+  if (plan.site == nullptr)
+    return error(Errc::invalid, "%s: %s is on %s only", where, provider.title.c_str(),
+                 provider.host.c_str());
+  plan.profile = profile_of(arguments);
   plan.from_input = arguments.has("token-stdin");
   plan.json = arguments.has("json");
-
-  auto device_url = endpoint(arguments, "device-url", provider.device_url, plan.host);
-  if (!device_url) return device_url.error();
-  auto token_url = endpoint(arguments, "token-url", provider.token_url, plan.host);
-  if (!token_url) return token_url.error();
-  auto check_url = endpoint(arguments, "check-url", plan.site->check_url, plan.host);
+  plan.check = !arguments.has("no-check");
+  auto check_url = endpoint(arguments, "check-url", "https://check.example", plan.host);
   if (!check_url) return check_url.error();
+  if (arguments.has("check-url")) plan.check_url = std::move(*check_url);
   auto connect_to = read_connect_to(arguments);
   if (!connect_to) return connect_to.error();
-
-  plan.device.title = provider.title;
-  plan.device.device_url = std::move(*device_url);
-  plan.device.token_url = std::move(*token_url);
-  plan.device.client_id = find_client_id(arguments, provider, settings);
-  plan.device.scopes = provider.scopes;
-  // An endpoint of the person's own may send them wherever it says.
-  if (!arguments.has("device-url"))
-    plan.device.verification_host = for_host(provider.verification_host, plan.host);
-  plan.device.connect_to = std::move(*connect_to);
-  plan.device.ca_file = arguments.value("upstream-ca").value_or("");
-  if (!arguments.has("no-check")) plan.check_url = std::move(*check_url);
+  plan.connect_to = std::move(*connect_to);
+  plan.ca_file = arguments.value("upstream-ca").value_or("");
+  if (auto planned = plan_device_flow(plan, arguments, settings); !planned) return planned.error();
   return plan;
 }
 
 // Says what stands between a person and a token when nothing else is left.
 Error no_way_to_a_token(const Plan& plan) {
   std::string places;
-  for (const char* variable : plan.site->variables)
-    places += (places.empty() ? "" : " or ") + std::string(variable);
+  for (const TokenSource& source : plan.site->sources) {
+    std::string place = source.text;
+    if (source.kind == TokenSource::Kind::prompt || source.kind == TokenSource::Kind::command)
+      continue;
+    places += (places.empty() ? "" : " or ") + for_host(place, plan.host);
+  }
+  if (places.empty()) places = "any place that is looked at";
+  if (!plan.device)
+    return error(Errc::not_found, "no token is in %s: give one with --token-stdin", places.c_str());
+  const ProviderDevice& device = *plan.provider->device;
   return error(Errc::not_found,
                "no token is in %s, and to log in at %s moat needs the id of an OAuth client: %s "
                "into --client-id, %s or config.yaml, or give a token with --token-stdin",
                places.c_str(), plan.host.c_str(),
-               for_host(plan.provider->client_id_advice, plan.host).c_str(),
-               plan.provider->client_id_variable);
+               for_host(device.client_id_advice, plan.host).c_str(),
+               device.client_id_variable.c_str());
+}
+
+// A check's request: the credential at the place where the proxy would put it.
+Result<FetchRequest> check_request(const Plan& plan, const TokenCheck& check,
+                                   const store::Sealed& sealed) {
+  auto use = use_grant(*plan.provider, sealed);
+  if (!use) return use.error();
+  const std::string usual = for_host(check.url, plan.host);
+  const std::string usual_host = host_of_url(usual);
+  std::string url = plan.check_url.empty() ? usual : plan.check_url;
+  const size_t path_at = std::min(url.find('/', url.find("://") + 3), url.size());
+  std::string path = path_at == url.size() ? "/" : url.substr(path_at);
+  url.resize(path_at);
+  // Where the person sends it elsewhere, it goes as it would to the usual place.
+  proxy::Headers headers;
+  const proxy::Injector injector(std::move(use->injections), {});
+  const auto applied = injector.apply("https", usual_host, headers, path);
+  if (applied.labels.empty())
+    return error(Errc::invalid,
+                 "the credential has no place in a request to %s, on which it is "
+                 "tried: use --no-check",
+                 usual_host.c_str());
+  FetchRequest request;
+  request.url = url + path;
+  wipe(path);
+  request.headers = {{"Accept", "application/json"}, {"User-Agent", "moat"}};
+  for (const auto& [name, value] : check.headers) request.headers.emplace_back(name, value);
+  for (proxy::Header& header : headers) {
+    request.secret_headers.emplace_back(header.name, Secret(header.value));
+    wipe(header.value);
+  }
+  request.ca_file = plan.ca_file;
+  request.connect_to = plan.connect_to;
+  request.max_body = 256 * 1024;
+  return request;
 }
 
 // One turn of the command, step by step, each waiting on the loop.
@@ -134,34 +206,30 @@ class Granting {
   [[nodiscard]] int interrupted() const { return interrupted_; }
 
   Result<FoundToken> obtain() {
-    auto found = token_from_environment(*plan_.site);
-    if (!found) return found.error();
-    if (!*found) *found = ask_commands();
-    if (*found) {
-      say("Using the token from " + (*found)->source);
+    for (const TokenSource& source : plan_.site->sources) {
+      auto found = look_at(source);
+      if (!found) return found.error();
+      if (interrupted_ != 0) return given_up();
+      if (!*found) continue;
+      if (source.kind != TokenSource::Kind::prompt) say("Using the token from " + (*found)->source);
       return std::move(**found);
     }
-    if (interrupted_ != 0) return given_up();
-    if (plan_.device.client_id.empty()) return no_way_to_a_token(plan_);
+    if (!plan_.device || plan_.device->client_id.empty()) return no_way_to_a_token(plan_);
     return log_in();
   }
 
-  Result<Checked> check(const Secret& token) {
-    FetchRequest request;
-    request.url = plan_.check_url;
-    request.bearer = token.clone();
-    request.headers = {{"Accept", "application/json"}, {"User-Agent", "moat"}};
-    request.ca_file = plan_.device.ca_file;
-    request.connect_to = plan_.device.connect_to;
-    request.max_body = 256 * 1024;
+  Result<Checked> check(const TokenCheck& check, const store::Sealed& sealed) {
+    auto request = check_request(plan_, check, sealed);
+    if (!request) return request.error();
+    const std::string host = host_of_url(request->url);
     std::optional<Result<FetchResponse>> answer;
-    fetcher_.fetch(std::move(request), [&](Result<FetchResponse> response) {
+    fetcher_.fetch(std::move(*request), [&](Result<FetchResponse> response) {
       answer.emplace(std::move(response));
       loop_.stop();
     });
     loop_.run();
     if (!answer) return given_up();
-    return judge(*answer);
+    return judge(check, host, *answer);
   }
 
   // A signal that came just now still counts.
@@ -182,15 +250,41 @@ class Granting {
     fflush(to);
   }
 
-  std::optional<FoundToken> ask_commands() {
+  Result<std::optional<FoundToken>> look_at(const TokenSource& source) {
+    switch (source.kind) {
+      case TokenSource::Kind::variable:
+      case TokenSource::Kind::file:
+        return token_from_machine(source, plan_.host);
+      case TokenSource::Kind::command:
+        return ask_command(source);
+      case TokenSource::Kind::prompt:
+        break;
+    }
+    if (!can_prompt()) return std::optional<FoundToken>();
+    return ask_person(source);
+  }
+
+  std::optional<FoundToken> ask_command(const TokenSource& source) {
     std::optional<FoundToken> result;
-    const TokenCommands commands(loop_, *plan_.site, plan_.host,
-                                 [&](std::optional<FoundToken> found) {
-                                   result = std::move(found);
-                                   loop_.stop();
-                                 });
+    const TokenCommand command(loop_, source, plan_.host, [&](std::optional<FoundToken> found) {
+      result = std::move(found);
+      loop_.stop();
+    });
     loop_.run();
     return result;
+  }
+
+  Result<std::optional<FoundToken>> ask_person(const TokenSource& source) {
+    std::optional<Result<FoundToken>> result;
+    const TokenPrompt prompt(loop_, for_host(source.text, plan_.host),
+                             [&](Result<FoundToken> typed) {
+                               result.emplace(std::move(typed));
+                               loop_.stop();
+                             });
+    loop_.run();
+    if (!result) return std::optional<FoundToken>();  // interrupted
+    if (!*result) return result->error();
+    return std::optional<FoundToken>(std::move(**result));
   }
 
   Result<FoundToken> log_in() {
@@ -200,42 +294,46 @@ class Granting {
       say("Enter code: " + prompt.code);
       say("Waiting for authorization...");
     };
-    const DeviceFlow flow(loop_, fetcher_, plan_.device, show, [&](Result<Secret> token) {
+    const DeviceFlow flow(loop_, fetcher_, *plan_.device, show, [&](Result<Secret> token) {
       result.emplace(std::move(token));
       loop_.stop();
     });
     loop_.run();
     if (!result) return given_up();
     if (!*result) return result->error();
-    return FoundToken{std::move(**result), "device flow"};
+    return FoundToken{std::move(**result), "device flow", ""};
   }
 
-  Result<Checked> judge(const Result<FetchResponse>& answer) const {
-    const std::string host = host_of_url(plan_.check_url);
+  static Result<Checked> judge(const TokenCheck& check, const std::string& host,
+                               const Result<FetchResponse>& answer) {
     if (!answer)
       return error(answer.error().code,
                    "cannot reach %s to check the token: %s; to store it without a check, use "
                    "--no-check",
                    host.c_str(), answer.error().message.c_str());
-    if (answer->status == 401)
+    const bool good = answer->status == check.status;
+    if (answer->status == 401 && !good)
       return error(Errc::refused,
                    "%s does not accept this token (401): it is wrong, expired or revoked; nothing "
                    "was stored",
                    host.c_str());
-    if (answer->status == 403)
+    if (answer->status == 403 && !good)
       return error(Errc::refused,
                    "%s forbids this token to ask who it is (403): if it belongs to an app or a "
                    "workflow, store it with --no-check; nothing was stored",
                    host.c_str());
-    if (answer->status != 200)
+    if (!good)
       return error(Errc::refused,
                    "%s answered the check of the token with %d; try again later, or store it "
                    "without a check by --no-check",
                    host.c_str(), answer->status);
     Checked checked;
-    if (const auto json = Json::parse(answer->body))
-      checked.login = printable((*json)["login"].string().substr(0, 100));
-    if (const auto scopes = answer->headers.find("x-oauth-scopes"); scopes != answer->headers.end())
+    if (const auto json = Json::parse(answer->body); json && !check.login.empty()) {
+      Json::View at = json->view();
+      for (const std::string& name : check.login) at = at[name];
+      checked.login = printable(at.string().substr(0, 100));
+    }
+    if (const auto scopes = answer->headers.find(check.scopes); scopes != answer->headers.end())
       checked.scopes = printable(scopes->second.substr(0, 300));
     return checked;
   }
@@ -250,15 +348,16 @@ class Granting {
 };
 
 // What may be shown of a credential; the vault keeps it beside the secret.
-Json facts_of(const Plan& plan, const FoundToken& found, const Checked& checked) {
+Json facts_of(const Plan& plan, const FoundToken& found, const Checked& checked, bool tried) {
   Json facts = Json::object();
   facts.set("provider", plan.provider->name)
       .set("host", plan.host)
       .set("source", found.source)
       .set("login", checked.login)
       .set("scopes", checked.scopes)
-      .set("checked", !plan.check_url.empty())
+      .set("checked", tried)
       .set("stored_at", rfc3339(system_clock().wall_ns()));
+  if (!found.expires_at.empty()) facts.set("expires_at", found.expires_at);
   // Four characters of a long token tell two apart, and give nothing away.
   if (found.token.size() >= 20)
     facts.set("last_four", found.token.reveal().substr(found.token.size() - 4));
@@ -282,43 +381,64 @@ int grant(const Plan& plan, store::Vault& vault) {
     if (!obtained) return failed(obtained.error());
     found = std::move(*obtained);
   }
-  Checked checked;
-  if (!plan.check_url.empty()) {
-    auto result = granting.check(found->token);
-    if (!result) return failed(result.error());
-    checked = std::move(*result);
+  store::Sealed sealed;
+  sealed.name = plan.provider->name;
+  sealed.profile = plan.profile;
+  sealed.secret = found->token.clone();
+  sealed.facts = facts_of(plan, *found, {}, false);
+  const ProviderSite* site = site_for(*plan.provider, plan.host, found->token.reveal());
+  if (site == nullptr)
+    return failed(error(Errc::invalid, "this is no token of %s's: nothing was stored",
+                        plan.provider->title.c_str()));
+  const bool tries = plan.check && !site->check.url.empty();
+  if (tries) {
+    auto checked = granting.check(site->check, sealed);
+    if (!checked) return failed(checked.error());
+    sealed.facts = facts_of(plan, *found, *checked, true);
   }
   granting.look_for_signals();
   if (granting.interrupted() != 0) return 128 + granting.interrupted();
 
-  store::Sealed sealed;
-  sealed.name = plan.provider->name;
-  sealed.facts = facts_of(plan, *found, checked);
-  sealed.secret = std::move(found->token);
   if (auto stored = vault.put(sealed); !stored) return complain(stored.error());
   Output out;
   out.line(plan.json ? sealed.facts.text()
-                     : std::string(plan.provider->title) + " credential saved successfully");
+                     : plan.provider->title + " credential saved successfully");
   return out.finish(exit_ok);
 }
 
 }  // namespace
 
 int cmd_grant(const Arguments& arguments) {
-  if (arguments.operands().empty()) {
-    std::string known;
-    for (const Provider& provider : providers())
-      known += (known.empty() ? "" : ", ") + std::string(provider.name);
-    return complain(error(Errc::invalid, "say what to grant: %s", known.c_str()), exit_usage);
-  }
   const auto home = open_home();
   if (!home) return complain(home.error());
+  if (arguments.operands().empty()) {
+    if (auto loaded = load_providers(home->root); !loaded) return complain(loaded.error());
+    std::string known;
+    for (const Provider& provider : providers())
+      known += (known.empty() ? "" : ", ") + provider.name;
+    known += ", " + std::string(aws_grant_name) + ", ssh:HOST";
+    return complain(error(Errc::invalid, "say what to grant: %s", known.c_str()), exit_usage);
+  }
+  if (arguments.operands()[0] == aws_grant_name) return grant_aws(arguments, *home);
+  for (const char* option : {"aws-profile", "role", "external-id", "session-duration", "region"}) {
+    if (arguments.has(option))
+      return complain(error(Errc::invalid, "--%s is for 'moat grant aws' only", option),
+                      exit_usage);
+  }
+  if (is_ssh_grant(lower(arguments.operands()[0]))) {
+    const auto vault = open_vault(*home);
+    return vault ? grant_ssh(arguments, **vault, profile_of(arguments)) : complain(vault.error());
+  }
+  for (const char* other : {"key", "fingerprint", "host-key"}) {
+    if (arguments.has(other))
+      return complain(error(Errc::invalid, "--%s is for ssh:HOST only", other), exit_usage);
+  }
   const auto plan = make_plan(arguments, *home);
   if (!plan) return complain(plan.error(), exit_usage);
   // First, so that nobody logs in for a credential that then cannot be kept.
-  auto vault = store::Vault::open(home->root);
+  const auto vault = open_vault(*home);
   if (!vault) return complain(vault.error());
-  return grant(*plan, *vault);
+  return grant(*plan, **vault);
 }
 
 }  // namespace moat

@@ -15,6 +15,7 @@
 #include "core/text.h"
 #include "grant.h"
 #include "listening.h"
+#include "missing_grants.h"
 #include "paths.h"
 #include "print.h"
 #include "proxy_run.h"
@@ -95,8 +96,15 @@ Result<std::string> settle_clients(const Arguments& arguments, ProxyPlan& plan) 
 }
 
 Result<void> resolve_secrets(const Arguments& arguments, const Home& home, ProxyPlan& plan) {
-  auto grants = resolve_grants(home, plan.config.grants);
+  if (const int status = offer_missing_grants(home, plan.config); status != exit_ok)
+    return error(Errc::not_found, "a grant was not obtained");
+  auto grants = resolve_grants(home, plan.config.grants, plan.config.profile);
   if (!grants) return grants.error();
+  for (const GrantUse& grant : *grants) {
+    if (grant.ssh)
+      return error(Errc::unsupported, "--grant %s: an SSH agent is for a sandbox; use moat run",
+                   grant.name.c_str());
+  }
   plan.grants = std::move(*grants);
   for (const std::string& text : arguments.values("header")) {
     auto use = header_grant(text);
@@ -117,6 +125,12 @@ int tell_client(std::string& client) {
 
 int serve(const Home& home, ProxyPlan plan, std::string& client) {
   const std::string ca_out = printable(plan.ca_out);
+  // No secrets: what clients are to have, so that what they send can be told from a foreign key.
+  std::vector<std::string> placeholders;
+  for (const GrantUse& grant : plan.grants) {
+    for (const auto& [name, value] : grant.env)
+      placeholders.push_back(grant.name + ": " + name + "=" + value);
+  }
   Loop loop;
   auto run = ProxyRun::create(loop, home, std::move(plan));
   if (!run) return complain(run.error());
@@ -132,6 +146,10 @@ int serve(const Home& home, ProxyPlan plan, std::string& client) {
   for (const Listening& listening : (*run)->listeners()) {
     Output err(STDERR_FILENO);
     err.line("listening on " + printable(listening.name()) + ", CA in " + ca_out);
+  }
+  for (const std::string& line : placeholders) {
+    Output err(STDERR_FILENO);
+    err.line(line);
   }
   loop.run();
   const int status = (*run)->failure() ? complain(*(*run)->failure()) : exit_ok;

@@ -17,6 +17,7 @@
 #include "core/fd.h"
 #include "core/loop.h"
 #include "core/text.h"
+#include "missing_grants.h"
 #include "paths.h"
 #include "run.h"
 
@@ -131,6 +132,8 @@ int cmd_run(const Arguments& arguments) {
   if (!config) return complain(config.error(), exit_moat);
   const auto home = open_home();
   if (!home) return complain(home.error(), exit_moat);
+  // Before it is detached, while there is a terminal.
+  if (const int status = offer_missing_grants(*home, *config); status != exit_ok) return status;
   Detached detached;
   if (config->detach) {
     const auto left = detached.fork_away();

@@ -16,6 +16,7 @@
 #include "core/text.h"
 #include "paths.h"
 #include "user_config.h"
+#include "vault_access.h"
 
 namespace moat {
 namespace {
@@ -144,6 +145,7 @@ Result<void> lay_names(const Arguments& arguments, Config& config) {
     if (auto checked = check_mount_target(config.workdir); !checked)
       return checked.error().in("--workdir");
   }
+  config.profile = profile_of(arguments);
   for (const std::string& name : arguments.values("grant")) {
     if (auto checked = check_grant_name(name); !checked) return checked.error().in("--grant");
     add_grant(config, {name, "--grant"});
@@ -185,6 +187,7 @@ Result<void> lay_flags(const Arguments& arguments, ConfigDraft& draft) {
     draft.mounts.push_back(std::move(*request));
   }
   if (arguments.has_rest()) config.command = arguments.rest();
+  config.ssh_allow_unbound = arguments.has("ssh-allow-unbound");
   config.detach = arguments.has("detach");
   config.interactive = arguments.has("interactive");
   if (config.detach && config.interactive)

@@ -46,6 +46,7 @@ struct Config {
   std::string image;
   std::vector<Located> dependencies;  // "node@20"
   std::vector<Located> grants;        // without duplicates
+  std::string profile;                // of the vault, that they are in
   std::vector<std::pair<std::string, std::string>> env;
   std::vector<std::string> command;
   std::vector<runtime::Mount> mounts;  // the workspace itself not among them
@@ -56,6 +57,7 @@ struct Config {
   std::vector<std::string> upstream_ca;  // absolute paths
   ProxyVoice upstream_proxy;             // null: directly
   std::string no_proxy;                  // of the environment
+  bool ssh_allow_unbound = false;        // sign for clients of SSH's that name no host
   bool detach = false;
   bool interactive = false;
 };

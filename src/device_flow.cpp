@@ -6,6 +6,7 @@
 
 #include "core/json.h"
 #include "core/text.h"
+#include "form_text.h"
 
 namespace moat {
 
@@ -31,23 +32,6 @@ bool is_user_code(std::string_view text) {
   return !text.empty() && text.size() <= max_user_code &&
          std::all_of(text.begin(), text.end(),
                      [](unsigned char c) { return isalnum(c) != 0 || c == '-'; });
-}
-
-// application/x-www-form-urlencoded.
-std::string form_encode(std::string_view text) {
-  static const char* const digits = "0123456789ABCDEF";
-  std::string out;
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (isalnum(byte) != 0 || c == '-' || c == '.' || c == '_' || c == '~') {
-      out += c;
-    } else {
-      out += '%';
-      out += digits[byte >> 4];
-      out += digits[byte & 15];
-    }
-  }
-  return out;
 }
 
 // What a server says about itself goes to the person's terminal: short, and only text.

@@ -1,27 +1,124 @@
 #include "grant.h"
 
+#include <algorithm>
+
+#include "aws_grant.h"
+#include "core/clock.h"
 #include "core/text.h"
+#include "placeholder.h"
+#include "proxy/injected_target.h"
+#include "refresh.h"
+#include "ssh_grant.h"
+#include "vault_access.h"
 
 namespace moat {
 
 namespace {
 
-// "Bearer TOKEN" or "Basic base64(user:TOKEN)", with no copy left behind.
-Secret header_value(const ProviderHost& host, const Secret& secret) {
-  const std::string_view prefix = host.user != nullptr ? "Basic " : host.prefix;
+// As it is sent at its place, with no copy left behind.
+Secret sent_value(const ProviderHost& host, const Secret& secret) {
+  using Place = ProviderHost::Place;
   std::string plain;
-  plain.reserve(256 + secret.size());  // so that growing leaves no copy of the secret
-  if (host.user != nullptr) plain.append(host.user).append(":");
+  plain.reserve(512 + secret.size());  // so that growing leaves no copy of the secret
+  if (host.place == Place::header) plain = host.prefix;
+  if (host.place == Place::basic && !host.user.empty()) plain = host.user + ":";
+  plain.reserve(512 + secret.size());
   plain.append(secret.reveal());
-  std::string encoded = host.user != nullptr ? base64(plain) : std::string();
   std::string value;
-  value.reserve(prefix.size() + plain.size() + encoded.size());
-  value.append(prefix).append(host.user != nullptr ? encoded : plain);
+  switch (host.place) {
+    case Place::basic: {
+      std::string encoded = base64(plain);
+      value.reserve(6 + encoded.size());
+      value.append("Basic ").append(encoded);
+      wipe(encoded);
+      break;
+    }
+    case Place::query:
+      value = proxy::percent_encoded(plain);
+      break;
+    case Place::path:
+      value = proxy::percent_encoded(plain, ":");  // RFC 3986 3.3
+      break;
+    default:
+      value = plain;
+  }
   Secret out(value);
   wipe(plain);
-  wipe(encoded);
   wipe(value);
   return out;
+}
+
+proxy::Injection injection_for(const GrantUse& use, const ProviderHost& host,
+                               const std::string& pattern, const Secret& secret) {
+  using Place = ProviderHost::Place;
+  proxy::Injection injection;
+  injection.label = use.name;
+  injection.host = pattern;
+  injection.header = host.name;
+  injection.value = sent_value(host, secret);
+  // Of USER:PASSWORD the password: it must not come back without the user either.
+  const bool pair = host.place == Place::basic && host.user.empty();
+  const size_t colon = pair ? secret.reveal().find(':') : std::string_view::npos;
+  injection.secret =
+      colon == std::string_view::npos ? secret.clone() : Secret(secret.reveal().substr(colon + 1));
+  if (host.place == Place::query) injection.place = proxy::Injection::Place::query;
+  if (host.place == Place::path) injection.place = proxy::Injection::Place::path;
+  return injection;
+}
+
+void add_host(GrantUse& use, const ProviderHost& entry, const std::string& host, bool own_server,
+              const Secret& secret) {
+  const std::string pattern = for_host(entry.host, host);
+  const bool known = std::any_of(use.hosts.begin(), use.hosts.end(),
+                                 [&pattern](const auto& rule) { return rule.host == pattern; });
+  if (!known) {
+    proxy::HostRule rule;
+    rule.host = pattern;
+    rule.port = 443;
+    // The person named this server by hand, and it may well be on the private network.
+    rule.local = own_server;
+    rule.text = pattern;
+    rule.where = "grant " + use.name;
+    use.hosts.push_back(std::move(rule));
+  }
+  if (entry.place != ProviderHost::Place::none)
+    use.injections.push_back(injection_for(use, entry, pattern, secret));
+  for (const std::string& name : entry.without) {
+    proxy::Injection removal;
+    removal.label = use.name;
+    removal.host = pattern;
+    removal.header = name;
+    removal.place = proxy::Injection::Place::query;
+    use.injections.push_back(std::move(removal));
+  }
+}
+
+std::string replaced(std::string text, std::string_view mark, const std::string& by) {
+  for (size_t at = 0; (at = text.find(mark, at)) != std::string::npos; at += by.size())
+    text.replace(at, mark.size(), by);
+  return text;
+}
+
+void give_placeholder(GrantUse& use, const ProviderSite& site, const std::string& host) {
+  if (site.placeholder.empty()) return;
+  proxy::Placeholder& placeholder = use.placeholder.emplace();
+  placeholder.label = use.name;
+  placeholder.text = make_placeholder(site.placeholder);
+  for (const proxy::HostRule& rule : use.hosts) placeholder.hosts.push_back(rule.host);
+  const std::string basic = base64("moat:" + placeholder.text);
+  const auto fill = [&](const std::string& text) {
+    return replaced(replaced(for_host(text, host), "{placeholder}", placeholder.text), "{basic}",
+                    basic);
+  };
+  for (const auto& [name, text] : site.env) use.env.emplace_back(name, fill(text));
+  for (const auto& [path, text] : site.files) use.files.push_back({path, fill(text)});
+}
+
+// Since when it is not good any more; "" where that is not known.
+std::string expired(const store::Sealed& sealed) {
+  const auto until = parse_rfc3339(sealed.facts["expires_at"].string());
+  const bool over = until && *until <= system_clock().wall_ns();
+  return over ? rfc3339(*until) : "";
 }
 
 }  // namespace
@@ -35,66 +132,93 @@ bool fits_a_header(std::string_view secret) {
 }
 
 Result<GrantUse> use_grant(const Provider& provider, const store::Sealed& sealed) {
-  const std::string again = "run 'moat grant " + std::string(provider.name) + "' again";
+  const std::string again = "run 'moat grant " + provider.name + "' again";
   if (!fits_a_header(sealed.secret.reveal()))
     return error(Errc::invalid, "the credential stored for %s cannot be sent in a header: %s",
-                 provider.name, again.c_str());
+                 provider.name.c_str(), again.c_str());
   auto host = parse_server_host(sealed.facts["host"].string(provider.host), "host");
   if (!host)
     return error(Errc::invalid, "the credential stored for %s names no usable host: %s",
-                 provider.name, again.c_str());
-  const bool own_server = *host != provider.host;
+                 provider.name.c_str(), again.c_str());
+  const ProviderSite* site = site_for(provider, *host, sealed.secret.reveal());
+  if (site == nullptr)
+    return error(Errc::invalid, "the credential stored for %s is of no kind that %s takes: %s",
+                 provider.name.c_str(), host->c_str(), again.c_str());
 
   GrantUse use;
   use.name = provider.name;
   use.source = sealed.facts["source"].string();
   use.profile = sealed.profile;
-  for (const ProviderHost& entry : site_for(provider, *host).hosts) {
-    const std::string pattern = for_host(entry.host, *host);
-    proxy::HostRule rule;
-    rule.host = pattern;
-    rule.port = 443;
-    // The person named this server by hand, and it may well be on the private network.
-    rule.local = own_server;
-    rule.text = pattern;
-    rule.where = "grant " + use.name;
-    use.hosts.push_back(std::move(rule));
-    if (entry.header == nullptr) continue;
-    proxy::Injection injection;
-    injection.label = use.name;
-    injection.host = pattern;
-    injection.header = entry.header;
-    injection.value = header_value(entry, sealed.secret);
-    injection.secret = sealed.secret.clone();
-    use.injections.push_back(std::move(injection));
-  }
+  for (const ProviderHost& entry : site->hosts)
+    add_host(use, entry, *host, *host != provider.host, sealed.secret);
+  give_placeholder(use, *site, *host);
   return use;
 }
 
-Result<std::vector<GrantUse>> resolve_grants(const Home& home, const std::vector<Located>& grants) {
+void add_placeholders(const std::vector<GrantUse>& uses,
+                      std::vector<std::pair<std::string, std::string>>& env,
+                      std::vector<runtime::HomeFile>& files) {
+  const auto add = [](auto& list, const auto& entry, const auto& key) {
+    const bool had = std::any_of(list.begin(), list.end(),
+                                 [&](const auto& other) { return key(other) == key(entry); });
+    if (!had) list.push_back(entry);
+  };
+  for (const GrantUse& use : uses) {
+    for (const auto& variable : use.env)
+      add(env, variable, [](const auto& pair) { return pair.first; });
+    for (const runtime::HomeFile& file : use.files)
+      add(files, file, [](const auto& other) { return other.path; });
+  }
+}
+
+Result<std::vector<GrantUse>> resolve_grants(const Home& home, const std::vector<Located>& grants,
+                                             const std::string& profile) {
   std::vector<GrantUse> uses;
+  // Also without grants: what may be a credential's header is on record of no run.
+  if (auto loaded = load_providers(home.root); !loaded) return loaded.error();
   if (grants.empty()) return uses;
-  auto vault = store::Vault::open(home.root);
+  const auto vault = open_vault(home);
   if (!vault) return vault.error();
   std::string missing;
   const auto lacks = [&](const Located& grant, const std::string& why) {
     missing += (missing.empty() ? "" : "; ") + grant.where + ": " + why;
   };
   for (const Located& grant : grants) {
+    if (is_ssh_grant(grant.text)) {
+      auto use = use_ssh_grant(**vault, grant.text, profile);
+      if (use)
+        uses.push_back(std::move(*use));
+      else if (use.error().code == Errc::not_found || use.error().code == Errc::invalid)
+        lacks(grant, use.error().message);
+      else
+        return use.error();
+      continue;
+    }
     const Provider* provider = find_provider(grant.text);
-    if (provider == nullptr) {
+    const bool aws = grant.text == aws_grant_name;
+    if (provider == nullptr && !aws) {
       lacks(grant, unknown_provider(grant.text));
       continue;
     }
-    auto sealed = vault->get(grant.text, "");
+    auto sealed = (*vault)->get(grant.text, profile);
     if (!sealed && sealed.error().code == Errc::not_found) {
-      lacks(grant, "no " + std::string(provider->title) +
-                       " credential is stored, run 'moat grant " + provider->name + "'");
+      const std::string title = aws ? "AWS" : provider->title;
+      lacks(grant, "no " + title + " credential is stored" +
+                       (profile.empty() ? "" : " in profile '" + profile + "'") +
+                       ", run 'moat grant " + grant.text +
+                       (profile.empty() ? "" : " --profile " + profile) + "'");
       continue;
     }
     if (!sealed) return sealed.error();
-    auto use = use_grant(*provider, *sealed);
+    if (const std::string when = aws || can_be_refreshed(*sealed) ? "" : expired(*sealed);
+        !when.empty()) {
+      lacks(grant, "the " + provider->title + " credential has expired on " + when +
+                       ", run 'moat grant " + provider->name + "' again");
+      continue;
+    }
+    auto use = aws ? use_aws_grant(*sealed) : use_grant(*provider, *sealed);
     if (!use) return use.error();
+    if (can_be_refreshed(*sealed)) use->renewable = std::move(*sealed);
     uses.push_back(std::move(*use));
   }
   if (!missing.empty()) return Error{Errc::not_found, missing};

@@ -13,23 +13,6 @@ constexpr size_t longest_secret = 64 * 1024;
 constexpr std::string_view from_variable = "env://";
 constexpr std::string_view from_file = "file://";
 
-bool is_token(std::string_view name) {  // RFC 9110 5.6.2
-  constexpr std::string_view marks = "!#$%&'*+-.^_`|~";
-  for (const char c : name) {
-    const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-    if (!letter && marks.find(c) == std::string_view::npos) return false;
-  }
-  return !name.empty();
-}
-
-// Headers that say where a message ends or who it is for are no place for a credential.
-bool is_framing(std::string_view name) {
-  for (const char* other : {"Host", "Content-Length", "Transfer-Encoding", "Connection", "TE",
-                            "Trailer", "Upgrade", "Expect", "Proxy-Authorization"})
-    if (equals_ignoring_case(name, other)) return true;
-  return false;
-}
-
 // A file usually ends with a line break that is not part of the secret.
 std::string_view without_line_end(std::string_view text) {
   while (!text.empty() && (text.back() == '\n' || text.back() == '\r')) text.remove_suffix(1);
@@ -67,7 +50,7 @@ Result<GrantUse> read_header(std::string_view text) {
     return error(Errc::invalid, "'%s' names a port; a header is for all ports of a host",
                  shown(text.substr(0, equals)).c_str());
   const std::string_view name = trim(text.substr(equals + 1, colon - equals - 1));
-  if (!is_token(name) || is_framing(name))
+  if (!may_carry_credential(name))
     return error(Errc::invalid, "'%s' is not a header for a credential", shown(name).c_str());
 
   const std::string_view value = trim(text.substr(colon + 1));
@@ -111,6 +94,18 @@ Result<GrantUse> read_header(std::string_view text) {
 }
 
 }  // namespace
+
+bool may_carry_credential(std::string_view header) {
+  constexpr std::string_view marks = "!#$%&'*+-.^_`|~";  // RFC 9110 5.6.2
+  for (const char c : header) {
+    const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+    if (!letter && marks.find(c) == std::string_view::npos) return false;
+  }
+  for (const char* other : {"Host", "Content-Length", "Transfer-Encoding", "Connection", "TE",
+                            "Trailer", "Upgrade", "Expect", "Proxy-Authorization"})
+    if (equals_ignoring_case(header, other)) return false;
+  return !header.empty();
+}
 
 Result<GrantUse> header_grant(std::string_view text) {
   auto use = read_header(text);

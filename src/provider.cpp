@@ -1,104 +1,148 @@
-// The table of known services. Data; whoever obeys it is elsewhere.
-#include <cctype>
+// The table of known services: what was compiled in, and what the user has in $MOAT_HOME/providers.
+#include "provider.h"
 
+#include <dirent.h>
+
+#include <algorithm>
+#include <cctype>
+#include <cstdlib>
+#include <deque>
+
+#include "aws_grant.h"
+#include "core/fd.h"
+#include "core/handle.h"
+#include "core/log.h"
 #include "core/text.h"
-#include "grant.h"
+#include "proxy/policy.h"
 
 namespace moat {
 
 namespace {
 
-constexpr const char* bearer = "Bearer ";
-// Git over HTTPS wants Basic; GitHub takes any token as the password of this user.
-constexpr const char* git_user = "x-access-token";
+constexpr size_t largest_file = 256 * 1024;
+constexpr size_t most_files = 256;
+constexpr std::string_view extension = ".yaml";
 
+// "github" of ".../github.yaml".
+std::string_view stem(std::string_view path) {
+  path = path.substr(path.rfind('/') + 1);
+  return path.substr(0, path.size() - extension.size());
+}
+
+Result<Provider> parse_named(std::string_view text, const std::string& path) {
+  auto provider = parse_provider(text, path);
+  if (provider && provider->name != stem(path))
+    return error(Errc::invalid, "%s:1:1: it is of the provider '%s', whose file is %s.yaml",
+                 path.c_str(), provider->name.c_str(), provider->name.c_str());
+  return provider;
+}
+
+Provider parse_built_in(const BuiltInProvider& file) {
+  auto provider = parse_named(file.text, file.file);
+  if (!provider) {  // the build holds a file that its tests would have refused
+    log(Level::error, "a provider that is built in is wrong: %s", provider.error().message.c_str());
+    abort();
+  }
+  provider->where = "built in";
 #ifdef MOAT_GITHUB_CLIENT_ID
-constexpr const char* github_client_id = MOAT_GITHUB_CLIENT_ID;
-#else
-constexpr const char* github_client_id = nullptr;
+  if (provider->name == "github") provider->device->client_id = MOAT_GITHUB_CLIENT_ID;
 #endif
+  return std::move(*provider);
+}
 
-const std::vector<std::vector<const char*>> gh_command = {
-    {"gh", "auth", "token", "--hostname", "{host}"}};
-
-const ProviderSite github_com = {
-    .server = "github.com",
-    .hosts = {{"api.github.com", "Authorization", bearer, nullptr},
-              {"uploads.github.com", "Authorization", bearer, nullptr},
-              {"raw.githubusercontent.com", "Authorization", bearer, nullptr},
-              {"github.com", "Authorization", nullptr, git_user},
-              {"gist.github.com", "Authorization", nullptr, git_user},
-              // Archives: reached by a redirect that carries a token of its own.
-              {"codeload.github.com", nullptr, nullptr, nullptr}},
-    .variables = {"GITHUB_TOKEN", "GH_TOKEN"},
-    .commands = gh_command,
-    .check_url = "https://api.github.com/user",
+// A run that uses one provider reads one file: they are parsed when they are asked for.
+struct Table {
+  std::string root;            // whose files are in `own`, or ""
+  std::vector<Provider> own;   // of the user
+  std::deque<Provider> found;  // built in, one by one
+  std::vector<Provider> all;   // made when it is asked for
 };
 
-// GitHub Enterprise, in the cloud and on a server of one's own.
-const std::vector<ProviderHost> enterprise_hosts = {
-    {"{host}", "Authorization", nullptr, git_user},
-    {"api.{host}", "Authorization", bearer, nullptr},
-    {"uploads.{host}", "Authorization", bearer, nullptr},
-    {"raw.{host}", "Authorization", bearer, nullptr},
-    {"gist.{host}", "Authorization", nullptr, git_user},
-    {"codeload.{host}", nullptr, nullptr, nullptr}};
-const std::vector<const char*> enterprise_variables = {"GH_ENTERPRISE_TOKEN",
-                                                       "GITHUB_ENTERPRISE_TOKEN"};
+Table& the_table() {
+  static Table table;
+  return table;
+}
 
-// The API is on a name of its own here, as on github.com.
-const ProviderSite ghe_com = {
-    .server = "*.ghe.com",
-    .hosts = enterprise_hosts,
-    .variables = enterprise_variables,
-    .commands = gh_command,
-    .check_url = "https://api.{host}/user",
-};
+template <class List>
+const Provider* find_in(const List& list, std::string_view name) {
+  for (const Provider& provider : list)
+    if (name == provider.name) return &provider;
+  return nullptr;
+}
 
-// The API is HOST/api/v3 beside git on one name, which takes the form that both understand. With
-// subdomain isolation some parts have names of their own.
-const ProviderSite github_server = {
-    .server = "*",
-    .hosts = enterprise_hosts,
-    .variables = enterprise_variables,
-    .commands = gh_command,
-    .check_url = "https://{host}/api/v3/user",
-};
-
-std::vector<Provider> make_providers() {
-  return {{
-      .name = "github",
-      .title = "GitHub",
-      .host = "github.com",
-      .sites = {github_com, ghe_com, github_server},
-      .device_url = "https://{host}/login/device/code",
-      .token_url = "https://{host}/login/oauth/access_token",
-      .client_id = github_client_id,
-      .client_id_variable = "MOAT_GITHUB_CLIENT_ID",
-      .client_id_advice = "create an OAuth app at https://{host}/settings/applications/new with "
-                          "\"Enable Device Flow\" ticked and copy its client id",
-      .scopes = "repo read:org",
-      .verification_host = "{host}",
-  }};
+// Sorted, so that the first error is always the same one.
+Result<std::vector<std::string>> files_in(const std::string& directory) {
+  std::vector<std::string> files;
+  const Handle<DIR, closedir> opened(opendir(directory.c_str()));
+  if (!opened && errno == ENOENT) return files;
+  if (!opened) return errno_error("cannot read %s", directory.c_str());
+  while (const dirent* entry = readdir(opened.get())) {
+    const std::string_view name = entry->d_name;
+    if (name.size() <= extension.size() || !name.ends_with(extension) || name.front() == '.')
+      continue;
+    if (files.size() == most_files)
+      return error(Errc::too_large, "%s holds more than %zu providers", directory.c_str(),
+                   most_files);
+    files.push_back(directory + "/" + std::string(name));
+  }
+  std::sort(files.begin(), files.end());
+  return files;
 }
 
 }  // namespace
 
 const std::vector<Provider>& providers() {
-  static const std::vector<Provider> table = make_providers();
-  return table;
+  Table& table = the_table();
+  if (!table.all.empty()) return table.all;
+  table.all = table.own;
+  for (const BuiltInProvider& file : built_in_providers)
+    if (find_in(table.own, stem(file.file)) == nullptr) table.all.push_back(parse_built_in(file));
+  std::sort(table.all.begin(), table.all.end(),
+            [](const Provider& a, const Provider& b) { return a.name < b.name; });
+  return table.all;
 }
 
 const Provider* find_provider(std::string_view name) {
-  for (const Provider& provider : providers())
-    if (name == provider.name) return &provider;
+  Table& table = the_table();
+  if (const Provider* own = find_in(table.own, name)) return own;
+  if (const Provider* found = find_in(table.found, name)) return found;
+  for (const BuiltInProvider& file : built_in_providers)
+    if (name == stem(file.file)) return &table.found.emplace_back(parse_built_in(file));
   return nullptr;
 }
 
-const ProviderSite& site_for(const Provider& provider, std::string_view host) {
+Result<void> load_providers(const std::string& root) {
+  Table& table = the_table();
+  if (table.root == root) return {};
+  const auto files = files_in(root + "/providers");
+  if (!files) return files.error();
+  std::vector<Provider> own;
+  for (const std::string& path : *files) {
+    const auto text = read_file(path, largest_file);
+    if (!text) return text.error();
+    auto provider = parse_named(*text, path);
+    if (!provider) return provider.error();
+    own.push_back(std::move(*provider));
+  }
+  table.own = std::move(own);
+  table.root = root;
+  table.all.clear();
+  return {};
+}
+
+const ProviderSite* site_for(const Provider& provider, std::string_view host) {
   for (const ProviderSite& site : provider.sites)
-    if (host == site.server || proxy::host_matches(site.server, host)) return site;
-  return provider.sites.back();
+    if (site.server == "*" || proxy::host_matches(site.server, host)) return &site;
+  return nullptr;
+}
+
+const ProviderSite* site_for(const Provider& provider, std::string_view host,
+                             std::string_view secret) {
+  for (const ProviderSite& site : provider.sites) {
+    const bool fits = site.server == "*" || proxy::host_matches(site.server, host);
+    if (fits && secret.starts_with(site.token)) return &site;
+  }
+  return nullptr;
 }
 
 std::string unknown_provider(std::string_view name) {
@@ -106,8 +150,10 @@ std::string unknown_provider(std::string_view name) {
   std::string known;
   for (const Provider& provider : providers()) {
     names.emplace_back(provider.name);
-    known += (known.empty() ? "" : ", ") + std::string(provider.name);
+    known += (known.empty() ? "" : ", ") + provider.name;
   }
+  names.push_back(aws_grant_name);
+  known += ", " + std::string(aws_grant_name);
   std::string text = "unknown grant '" + printable(name.substr(0, 64)) + "'";
   if (const auto meant = nearest(name, names)) {
     text += ", did you mean '" + std::string(*meant) + "'?";
@@ -115,9 +161,9 @@ std::string unknown_provider(std::string_view name) {
   return text + " (known: " + known + ")";
 }
 
-std::string for_host(const char* text, std::string_view host) {
+std::string for_host(std::string_view text, std::string_view host) {
   constexpr std::string_view mark = "{host}";
-  std::string out = text;
+  std::string out(text);
   for (size_t at = 0; (at = out.find(mark, at)) != std::string::npos; at += host.size())
     out.replace(at, mark.size(), host);
   return out;
@@ -147,20 +193,31 @@ Result<std::string> parse_server_host(std::string_view text, const char* option)
 }
 
 std::vector<std::string> credential_headers() {
-  // What commonly carries a credential, whether or not a provider here uses it.
-  std::vector<std::string> names = {
-      "Authorization", "Proxy-Authorization", "Cookie",         "X-Api-Key",
-      "Api-Key",       "X-Auth-Token",        "X-Access-Token", "Private-Token",
-      "Job-Token",     "X-Goog-Api-Key",      "X-GitHub-Token"};
-  const auto add = [&](const char* header) {
-    if (header == nullptr) return;
+  // What commonly carries a credential, and what the providers that are built in use.
+  std::vector<std::string> names = {"Authorization",
+                                    "Proxy-Authorization",
+                                    "Cookie",
+                                    "X-Api-Key",
+                                    "Api-Key",
+                                    "X-Auth-Token",
+                                    "X-Access-Token",
+                                    "Private-Token",
+                                    "Job-Token",
+                                    "X-Goog-Api-Key",
+                                    "X-GitHub-Token",
+                                    "X-Subscription-Token",
+                                    "xi-api-key",
+                                    "DD-API-KEY",
+                                    "DD-APPLICATION-KEY"};
+  const auto add = [&](const ProviderHost& host) {
+    if (host.place != ProviderHost::Place::header) return;
     for (const std::string& name : names)
-      if (equals_ignoring_case(name, header)) return;
-    names.emplace_back(header);
+      if (equals_ignoring_case(name, host.name)) return;
+    names.emplace_back(host.name);
   };
-  for (const Provider& provider : providers()) {
+  for (const Provider& provider : the_table().own) {
     for (const ProviderSite& site : provider.sites)
-      for (const ProviderHost& host : site.hosts) add(host.header);
+      for (const ProviderHost& host : site.hosts) add(host);
   }
   return names;
 }

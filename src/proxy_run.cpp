@@ -55,6 +55,13 @@ Result<void> ProxyRun::begin(const Home& home) {
   recorder.audit("run.created", created_data());
   record_grants(recorder, plan_.grants);
 
+  for (const GrantUse& grant : plan_.grants) {
+    if (grant.attend) attendants_.push_back(grant.attend(loop_, plan_.config, facts_.id));
+  }
+  auto live = LiveGrants::create(loop_, home, plan_.config, recorder, plan_.grants,
+                                 [this](const auto& fresh) { proxy_->replace(fresh); });
+  if (!live) return live.error();
+  live_ = std::move(*live);
   auto proxy = proxy::Proxy::create(loop_, settings(), *this);
   if (!proxy) return proxy.error();
   proxy_ = std::move(*proxy);
@@ -85,6 +92,7 @@ Result<void> ProxyRun::begin(const Home& home) {
 proxy::Settings ProxyRun::settings() {
   const std::string& file = plan_.config.file;
   proxy::Settings settings = wall_settings(plan_.config, facts_.id, std::move(plan_.grants));
+  settings.placeholders.clear();  // there is no sandbox that was given any
   settings.keep_bodies = keep_bodies_;
   settings.clients = std::move(plan_.clients);
   settings.change_hint =
@@ -121,6 +129,7 @@ Json ProxyRun::created_data() const {
 }
 
 void ProxyRun::on_exchange(proxy::Exchange exchange) {
+  if (live_) live_->on_exchange(exchange);
   record_->recorder().exchange(std::move(exchange));
 }
 
@@ -153,10 +162,21 @@ void ProxyRun::stop(const Asker& asker) {
   recorder.audit("run.ended", data);
   // The control socket's end is what tells 'moat stop' that we have heard.
   const auto settled = [this] {
-    control_.reset();
-    loop_.stop();
+    settled_ = true;
+    finish();
   };
+  if (live_)
+    live_->retire([this] {
+      live_.reset();
+      finish();
+    });
   if (auto finished = record_->finish(settled); !finished && !failure_) failure_ = finished.error();
+}
+
+void ProxyRun::finish() {
+  if (!settled_ || live_) return;
+  control_.reset();
+  loop_.stop();
 }
 
 void ProxyRun::tell_root() const {

@@ -15,6 +15,7 @@
 #include "core/secret.h"
 #include "grant.h"
 #include "listening.h"
+#include "live_grants.h"
 #include "paths.h"
 #include "proxy/proxy.h"
 #include "run_record.h"
@@ -55,6 +56,7 @@ class ProxyRun : private proxy::Observer {
   Result<void> begin(const Home& home);
   proxy::Settings settings();
   [[nodiscard]] Json created_data() const;
+  void finish();
   Json serve_control(const Json& request, const ControlServer::Peer& peer);
 
   Result<void> recording() override { return record_->recorder().state(); }
@@ -65,10 +67,13 @@ class ProxyRun : private proxy::Observer {
   ProxyPlan plan_;
   RunFacts facts_;
   std::unique_ptr<RunRecord> record_;
-  std::unique_ptr<proxy::Proxy> proxy_;  // depends-on: record_
+  std::unique_ptr<proxy::Proxy> proxy_;            // depends-on: record_
+  std::unique_ptr<LiveGrants> live_;               // depends-on: record_
+  std::vector<std::shared_ptr<void>> attendants_;  // what keeps grants in keys
   std::unique_ptr<ControlServer> control_;
   bool keep_bodies_ = true;
   bool ended_ = false;
+  bool settled_ = false;  // the record is complete, and handed on
   std::optional<Error> failure_;
 };
 

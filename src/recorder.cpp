@@ -272,13 +272,25 @@ void Recorder::attest_output() {
 
 void Recorder::exchange(proxy::Exchange exchange) {
   if (broken_ || ended_) return;
-  if (trouble_ && exchange.refused && writer_->pending_bytes() > told_in_trouble) {
+  if (exchange.refused && must_only_count()) {
     ++untold_;
     return;
   }
   waiting_.push_back(std::move(exchange));
   if (waiting_.size() >= most_waiting) return write_waiting();
   write_waiting_.ask();
+}
+
+bool Recorder::must_only_count() const {
+  return trouble_ && writer_->pending_bytes() > told_in_trouble;
+}
+
+void Recorder::audit_refusal(std::string_view type, const Json& data) {
+  if (must_only_count()) {
+    ++untold_;
+    return;
+  }
+  audit(type, data);
 }
 
 void Recorder::tell_untold() {

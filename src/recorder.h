@@ -50,6 +50,9 @@ class Recorder {
 
   void facts(const RunFacts& facts);
   void audit(std::string_view type, const Json& data);
+  // The same, for what a program can have happen as often as it likes: of what cannot be written
+  // for now, much is only counted.
+  void audit_refusal(std::string_view type, const Json& data);
   void output(runtime::OutputStream stream, std::string_view bytes);
   // And of the credentials that were used for it. Written when the traffic of this turn has been
   // served, or before anything else is.
@@ -103,6 +106,7 @@ class Recorder {
   void write_exchange(const proxy::Exchange& exchange, JsonText& json);
   void write_waiting();
   void tell_untold();
+  [[nodiscard]] bool must_only_count() const;
   template <class Data>  // Json or JsonText
   void audit_as(std::string_view type, Data& data);
 

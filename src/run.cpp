@@ -108,17 +108,29 @@ Result<void> Run::prepare(const Home& home) {
   facts_.image = image->image;
   if (auto has = check_host_tools(image->checks); !has) return has;
 
-  auto grants = resolve_grants(home, config_.grants);
+  auto grants = resolve_grants(home, config_.grants, config_.profile);
   if (!grants) return grants.error();
+  add_placeholders(*grants, config_.env, home_files_);
 
   if (auto opened = open_record(home, *grants); !opened) return opened;
   keep_bodies_ = record_->keeps_bodies();
   recorder().audit("run.created", created_data());
   record_grants(recorder(), *grants);
+  auto ssh =
+      SshRun::prepare(loop_, recorder(), record_->directory(), *grants, config_.ssh_allow_unbound);
+  if (!ssh) return ssh.error();
+  ssh_ = std::move(*ssh);
 
   // The engine is asked now, so that its answer is on the way while keys are made below.
   engine_->ready([this](const Result<void>& ready) { on_engine_ready(ready); });
 
+  for (const GrantUse& grant : *grants) {
+    if (grant.attend) attendants_.push_back(grant.attend(loop_, config_, facts_.id));
+  }
+  auto live = LiveGrants::create(loop_, home, config_, recorder(), *grants,
+                                 [this](const auto& fresh) { proxy_->replace(fresh); });
+  if (!live) return live.error();
+  live_ = std::move(*live);
   auto proxy = proxy::Proxy::create(loop_, proxy_settings(std::move(*grants)), *this);
   if (!proxy) return proxy.error();
   proxy_ = std::move(*proxy);
@@ -166,6 +178,7 @@ Json Run::created_data() const {
       .set("interactive", config_.interactive)
       .set("mounts", std::move(mounts))
       .set("name", facts_.name)
+      .set("ssh_allow_unbound", config_.ssh_allow_unbound)
       .set("workdir", config_.workdir)
       .set("workspace", facts_.workspace)
       .set("workspace_read_only", config_.workspace_read_only);
@@ -198,6 +211,7 @@ runtime::SandboxSpec Run::sandbox_spec() const {
   spec.workdir = config_.workdir;
   spec.mounts.push_back({config_.workspace, "/workspace", config_.workspace_read_only});
   spec.mounts.insert(spec.mounts.end(), config_.mounts.begin(), config_.mounts.end());
+  spec.home_files = home_files_;
   spec.uid = getuid();
   spec.gid = getgid();
   spec.hostname = host_name(facts_.name);
@@ -210,6 +224,11 @@ runtime::SandboxSpec Run::sandbox_spec() const {
     for (const auto& rule : *rules) {
       if (rule.port) spec.ports.push_back(*rule.port);
     }
+  }
+  if (ssh_) {
+    spec.ssh_agent = true;
+    spec.known_hosts = ssh_->known_hosts();
+    for (const uint16_t port : ssh_->ports()) spec.ports.push_back(port);
   }
   return spec;
 }
@@ -252,7 +271,12 @@ void Run::on_sealed(std::vector<runtime::SandboxListener> listeners,
   // The proof is on disk before anything of the agent's runs.
   if (auto kept = recorder().commit(); !kept) return on_failed(kept.error(), 125);
   record_->anchor(config_);
-  for (auto& listener : listeners) proxy_->listen(to_proxy(std::move(listener)));
+  for (auto& listener : listeners) {
+    if (listener.kind != runtime::SandboxListener::Kind::ssh_agent)
+      proxy_->listen(to_proxy(std::move(listener)));
+    else if (ssh_)
+      ssh_->listen(std::move(listener.fd));
+  }
   sandbox_->go();
 }
 
@@ -306,6 +330,7 @@ Result<void> Run::recording() {
 }
 
 void Run::on_exchange(proxy::Exchange exchange) {
+  if (live_) live_->on_exchange(exchange);
   recorder().exchange(std::move(exchange));
 }
 
@@ -399,7 +424,13 @@ void Run::end_command(int exit_status, Json how) {
 }
 
 void Run::close_record() {
+  ssh_.reset();    // no more signatures
   proxy_.reset();  // tells of the exchanges that it cuts
+  const auto renewed = [this] {
+    live_.reset();
+    finish_when_flushed();
+  };
+  if (live_) live_->retire(renewed);
   recorder().audit("run.ended", ending_);
   const auto settled = [this] {
     settled_ = true;
@@ -433,7 +464,7 @@ void Run::remove_sandbox() {
 }
 
 void Run::finish_when_flushed() {
-  if (!removed_ || !settled_) return;
+  if (!removed_ || !settled_ || live_) return;
   if ((out_ && !out_->empty()) || (err_ && !err_->empty())) return;
   control_.reset();
   // A sandbox that was never sealed has no story; the error has been told on the terminal.

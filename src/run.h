@@ -15,11 +15,13 @@
 #include "core/loop.h"
 #include "core/result.h"
 #include "grant.h"
+#include "live_grants.h"
 #include "paths.h"
 #include "proxy/proxy.h"
 #include "run_record.h"
 #include "runs.h"
 #include "runtime/engine.h"
+#include "ssh_run.h"
 #include "standard_streams.h"
 
 namespace moat {
@@ -92,9 +94,13 @@ class Run : private runtime::SandboxObserver,
   Loop& loop_;
   Config config_;
   std::function<void()> on_started_;
+  std::vector<runtime::HomeFile> home_files_;  // of the grants: placeholders
   RunFacts facts_;
   std::unique_ptr<RunRecord> record_;
-  std::unique_ptr<proxy::Proxy> proxy_;  // depends-on: record_
+  std::unique_ptr<proxy::Proxy> proxy_;            // depends-on: record_
+  std::unique_ptr<SshRun> ssh_;                    // depends-on: record_; null without such grants
+  std::unique_ptr<LiveGrants> live_;               // depends-on: record_
+  std::vector<std::shared_ptr<void>> attendants_;  // what keeps grants in keys
   std::unique_ptr<runtime::Engine> engine_;
   std::unique_ptr<runtime::Sandbox> sandbox_;  // depends-on: engine_, proxy_, record_
   std::unique_ptr<ControlServer> control_;

@@ -8,6 +8,7 @@
 #include <system_error>
 #include <utility>
 
+#include "aws_grant.h"
 #include "core/clock.h"
 #include "core/fd.h"
 #include "core/log.h"
@@ -17,7 +18,7 @@
 #include "proxy_choice.h"
 #include "runs.h"
 #include "store/record.h"
-#include "store/vault.h"
+#include "vault_access.h"
 
 namespace moat {
 namespace {
@@ -42,7 +43,7 @@ Result<std::unique_ptr<RunRecord>> RunRecord::create(Loop& loop, const Home& hom
   auto user = user_config(home.root);
   if (!user) return user.error();
   // Also those that this run was not granted: the agent may come by them in other ways.
-  const auto held = store::Vault::held(home.root);
+  const auto held = held_secrets(home);
   if (!held) return held.error();
   for (const Error& closed : held->closed)
     log(Level::warning, "%s (until then this secret is not looked for in what is recorded)",
@@ -69,6 +70,8 @@ Result<std::unique_ptr<RunRecord>> RunRecord::create(Loop& loop, const Home& hom
       std::make_unique<Recorder>(loop, system_clock(), std::move(*writer), std::move(on_broken));
   record->recorder_->redact_headers(credential_headers());
   record->recorder_->keep_out(held->secrets);
+  // Of what is kept as an object, each secret by itself.
+  for (const Secret& secret : held->secrets) record->recorder_->keep_out(aws_secrets_in(secret));
   return record;
 }
 

@@ -1,5 +1,6 @@
 #include "token_source.h"
 
+#include <termios.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -8,6 +9,7 @@
 #include <vector>
 
 #include "core/child.h"
+#include "core/fd.h"
 #include "core/text.h"
 #include "device_flow.h"
 
@@ -16,6 +18,7 @@ namespace moat {
 namespace {
 
 constexpr size_t max_input = 16 * 1024;  // twice the longest token
+constexpr size_t largest_file = 1024 * 1024;
 
 // Takes what is in `text` and leaves nothing there.
 Secret take_token(std::string& text) {
@@ -51,73 +54,138 @@ Result<FoundToken> token_from_input(int fd) {
   if (token.empty())
     return error(Errc::invalid,
                  "what came on standard input is no token: it must be one word of at most 8 KiB");
-  return FoundToken{std::move(token), "standard input"};
+  return FoundToken{std::move(token), "standard input", ""};
 }
 
-Result<std::optional<FoundToken>> token_from_environment(const ProviderSite& site) {
-  for (const char* variable : site.variables) {
-    const char* value = getenv(variable);
-    if (value == nullptr || *value == '\0') continue;
-    const std::string_view text = trim(value);
-    if (!looks_like_token(text))
-      return error(Errc::invalid, "what %s holds is no token: correct it or unset it", variable);
-    return std::optional<FoundToken>(FoundToken{Secret(text), variable});
-  }
-  return std::optional<FoundToken>();
+namespace {
+
+// "${NPM_TOKEN}": a file that says where else to look.
+bool is_reference(std::string_view text) {
+  return text.find("${") != std::string_view::npos;
 }
 
-struct TokenCommands::Impl {
-  Impl(Loop& on, const ProviderSite& site, const std::string& host, Done when_done)
-      : loop(on), done(std::move(when_done)), next_turn(on, [this] { ask_next(); }) {
-    for (const auto& words : site.commands) {
-      std::vector<std::string> argv;
-      argv.reserve(words.size());
-      for (const char* word : words) argv.push_back(for_host(word, host));
-      commands.push_back(std::move(argv));
-    }
-    next_turn.start(Milliseconds(0));
+Result<std::optional<FoundToken>> found_in(std::string_view text, const TokenSource& source,
+                                           const std::string& name) {
+  text = trim(text);
+  if (text.empty() || is_reference(text)) return std::optional<FoundToken>();
+  if (!source.base64) {
+    if (looks_like_token(text))
+      return std::optional<FoundToken>(FoundToken{Secret(text), name, ""});
+  } else if (auto plain = from_base64(text)) {
+    Secret token = take_token(*plain);
+    if (!token.empty()) return std::optional<FoundToken>(FoundToken{std::move(token), name, ""});
+  }
+  return error(Errc::invalid, "what %s holds is no token: correct it or %s", name.c_str(),
+               source.kind == TokenSource::Kind::variable ? "unset it" : "remove it");
+}
+
+std::string path_of(const std::string& text) {
+  const char* home = getenv("HOME");
+  if (!text.starts_with("~/")) return text;
+  return home == nullptr || *home == '\0' ? std::string() : home + text.substr(1);
+}
+
+}  // namespace
+
+Result<std::optional<FoundToken>> token_from_machine(const TokenSource& source,
+                                                     const std::string& host) {
+  if (source.kind == TokenSource::Kind::variable) {
+    const char* value = getenv(source.text.c_str());
+    return found_in(value == nullptr ? "" : value, source, source.text);
+  }
+  const std::string path = path_of(for_host(source.text, host));
+  if (path.empty()) return std::optional<FoundToken>();
+  auto text = read_file(path, largest_file);
+  if (!text) {
+    if (text.error().code == Errc::not_found) return std::optional<FoundToken>();
+    return text.error();
+  }
+  std::vector<std::string> key;
+  for (const std::string& word : source.key) key.push_back(for_host(word, host));
+  const auto value = value_in(*text, source.format, key);
+  Result<std::optional<Secret>> expires = std::optional<Secret>();
+  if (!source.expires.empty()) expires = value_in(*text, source.format, source.expires);
+  wipe(*text);
+  if (!value) return value.error().in(path);
+  if (!*value) return std::optional<FoundToken>();
+  auto found = found_in((*value)->reveal(), source, path);
+  if (found && *found && expires && *expires) (*found)->expires_at = time_in((*expires)->reveal());
+  return found;
+}
+
+struct TokenCommand::Impl {
+  Impl(Loop& loop, const TokenSource& source, const std::string& host, Done when_done)
+      : done(std::move(when_done)) {
+    for (const std::string& word : source.command) argv.push_back(for_host(word, host));
+    running.emplace(loop, argv, Milliseconds(10'000), max_input,
+                    [this](Result<CommandOutput> output) { on_output(std::move(output)); });
   }
 
-  void ask_next() {
-    running.reset();
-    if (asked == commands.size()) {
-      const Done call = std::move(done);
-      return call(std::nullopt);  // may have destroyed us
-    }
-    const std::vector<std::string>& argv = commands[asked++];
-    running = std::make_unique<CapturedCommand>(
-        loop, argv, Milliseconds(10'000), max_input,
-        [this](Result<CommandOutput> output) { on_output(std::move(output)); });
-  }
-
-  void on_output(Result<CommandOutput> output) {
+  void on_output(Result<CommandOutput> output) const {
     Secret token;
     if (output) {
       Secret printed = take_token(output->out);
       if (output->status.shell() == 0) token = std::move(printed);
     }
-    // Not from here: the CapturedCommand that calls us would be destroyed.
-    if (token.empty()) return next_turn.start(Milliseconds(0));
-    const std::vector<std::string>& argv = commands[asked - 1];
-    std::string source;
+    if (token.empty()) return done(std::nullopt);
+    std::string name;
     for (size_t i = 0; i < argv.size() && argv[i].compare(0, 2, "--") != 0; ++i)
-      source += (source.empty() ? "" : " ") + argv[i];
-    const Done call = std::move(done);
-    call(FoundToken{std::move(token), source});  // may have destroyed us
+      name += (name.empty() ? "" : " ") + argv[i];
+    done(FoundToken{std::move(token), name, ""});
   }
 
-  Loop& loop;
   Done done;
-  std::vector<std::vector<std::string>> commands;
-  size_t asked = 0;
-  Timer next_turn;
-  std::unique_ptr<CapturedCommand> running;
+  std::vector<std::string> argv;
+  std::optional<CapturedCommand> running;
 };
 
-TokenCommands::TokenCommands(Loop& loop, const ProviderSite& site, const std::string& host,
-                             Done done)
-    : impl_(std::make_unique<Impl>(loop, site, host, std::move(done))) {}
+TokenCommand::TokenCommand(Loop& loop, const TokenSource& source, const std::string& host,
+                           Done done)
+    : impl_(std::make_unique<Impl>(loop, source, host, std::move(done))) {}
 
-TokenCommands::~TokenCommands() = default;
+TokenCommand::~TokenCommand() = default;
+
+struct TokenPrompt::Impl {
+  Impl(Loop& loop, const std::string& question, Done when_done)
+      : done(std::move(when_done)), watch(loop, STDIN_FILENO, [this](Ready) { read_line(); }) {
+    tcgetattr(STDIN_FILENO, &before);
+    termios quiet = before;
+    quiet.c_lflag &= ~static_cast<tcflag_t>(ECHO);
+    quiet.c_lflag |= ICANON | ISIG | ECHONL;
+    quiet.c_cc[VSUSP] = _POSIX_VDISABLE;  // stopped in the middle, it would leave the terminal so
+    tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet);
+    (void)write_all(STDERR_FILENO, question + ": ");
+    watch.want(true, false);
+  }
+  ~Impl() { tcsetattr(STDIN_FILENO, TCSAFLUSH, &before); }
+
+  // A terminal gives a line at a time.
+  void read_line() {
+    std::string text(max_input, '\0');
+    const ssize_t size = read(STDIN_FILENO, text.data(), text.size());
+    if (size < 0 && (errno == EINTR || errno == EAGAIN)) return;
+    text.resize(size < 0 ? 0 : static_cast<size_t>(size));
+    watch.want(false, false);
+    Secret token = take_token(text);
+    if (token.empty())
+      return done(error(Errc::invalid, "what was typed is no token: it must be one word"));
+    done(FoundToken{std::move(token), "terminal", ""});
+  }
+
+  Done done;
+  termios before{};
+  Watch watch;
+};
+
+TokenPrompt::TokenPrompt(Loop& loop, const std::string& question, Done done)
+    : impl_(std::make_unique<Impl>(loop, question, std::move(done))) {}
+
+TokenPrompt::~TokenPrompt() = default;
+
+bool can_prompt() {
+  const char* forbidden = getenv("MOAT_NO_PROMPT");
+  return isatty(STDIN_FILENO) != 0 && isatty(STDERR_FILENO) != 0 &&
+         (forbidden == nullptr || *forbidden == '\0');
+}
 
 }  // namespace moat

@@ -156,6 +156,14 @@ Result<void> read_upstream_proxy(UserConfigReader& reader, const Yaml& value) {
   return {};
 }
 
+Result<void> read_vault_key(UserConfigReader& reader, const Yaml& value) {
+  const auto word = reader.word(value, "key");
+  if (!word) return word.error();
+  reader.config.vault_key = store::key_source(*word);
+  if (reader.config.vault_key) return {};
+  return reader.at(value, "key must be file, keyring or passphrase");
+}
+
 Result<void> read_provider_host(UserConfigReader& reader, const Yaml& value) {
   auto host = reader.word(value, "host");
   if (!host) return host.error();
@@ -199,6 +207,7 @@ const std::vector<UserConfigKey>& user_config_keys() {
       {"network.upstream_proxy", read_upstream_proxy},
       {"providers.NAME.client_id", read_provider_client_id},
       {"providers.NAME.host", read_provider_host},
+      {"vault.key", read_vault_key},
   };
   return keys;
 }
@@ -248,6 +257,7 @@ Result<UserConfig> parse_user_config(const std::string& text, const std::string&
 }
 
 Result<UserConfig> user_config(const std::string& root) {
+  if (auto loaded = load_providers(root); !loaded) return loaded.error();  // whose names are keys
   const std::string path = root + "/config.yaml";
   auto text = read_file(path, max_file);
   if (!text && text.error().code == Errc::not_found) return UserConfig{};

@@ -9,6 +9,7 @@
 
 #include "core/result.h"
 #include "proxy_choice.h"
+#include "store/vault_key.h"
 
 namespace moat {
 
@@ -46,6 +47,7 @@ struct UserConfig {
   std::map<std::string, ProviderSettings> providers;
   std::optional<ProxyVoice> upstream_proxy;
   AuditSettings audit;
+  std::optional<store::KeySource> vault_key;  // absent: wherever it is
 
   // Those of `provider`, or empty ones.
   [[nodiscard]] ProviderSettings provider(const std::string& name) const;

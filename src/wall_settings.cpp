@@ -46,7 +46,10 @@ proxy::Settings wall_settings(const Config& config, const std::string& run_name,
     for (auto& host : grant.hosts) {
       if (!spoken_of(config.policy, host.host)) settings.policy.hosts.push_back(std::move(host));
     }
+    for (auto& rule : grant.tcp) settings.policy.tcp.push_back(std::move(rule));
     for (auto& injection : grant.injections) settings.injections.push_back(std::move(injection));
+    if (grant.placeholder) settings.placeholders.push_back(std::move(*grant.placeholder));
+    if (grant.signer) settings.signers.push_back(std::move(grant.signer));
   }
   settings.credential_headers = credential_headers();
   settings.connect_to = config.connect_to;
@@ -82,17 +85,28 @@ void describe_host(Json& into) {
       .set("uid", static_cast<int64_t>(getuid()));
 }
 
+std::vector<Secret> secrets_of(const GrantUse& grant) {
+  std::vector<Secret> secrets;
+  for (const Secret& secret : grant.secrets) secrets.push_back(secret.clone());
+  for (const auto& injection : grant.injections) {
+    if (injection.secret.empty()) continue;
+    secrets.push_back(injection.secret.clone());
+    // "Basic dXNlcjp0b2tlbg==": as it is on the wire.
+    const std::string_view value = injection.value.reveal();
+    secrets.emplace_back(value.substr(value.find(' ') + 1));
+  }
+  return secrets;
+}
+
 void keep_out_secrets(Recorder& recorder, const Config& config,
                       const std::vector<GrantUse>& grants) {
   std::vector<Secret> secrets;
   std::vector<std::string> headers;
   for (const auto& grant : grants) {
+    for (Secret& secret : secrets_of(grant)) secrets.push_back(std::move(secret));
     for (const auto& injection : grant.injections) {
-      secrets.push_back(injection.secret.clone());
-      // "Basic dXNlcjp0b2tlbg==": as it is on the wire.
-      const std::string_view value = injection.value.reveal();
-      secrets.emplace_back(value.substr(value.find(' ') + 1));
-      headers.push_back(injection.header);
+      const bool in_header = injection.place == proxy::Injection::Place::header;
+      if (in_header && !injection.secret.empty()) headers.push_back(injection.header);
     }
   }
   if (config.upstream_proxy) {
@@ -106,7 +120,13 @@ void keep_out_secrets(Recorder& recorder, const Config& config,
 void record_grants(Recorder& recorder, const std::vector<GrantUse>& grants) {
   for (const auto& grant : grants) {
     Json hosts = Json::array();
-    for (const auto& injection : grant.injections) hosts.add(injection.host);
+    for (const auto& injection : grant.injections) {
+      if (!injection.secret.empty()) hosts.add(injection.host);
+    }
+    for (const auto& rule : grant.tcp) hosts.add(rule.host);
+    if (grant.signer) {
+      for (const std::string& host : grant.signer->hosts()) hosts.add(host);
+    }
     recorder.audit("secret.resolved", Json::object()
                                           .set("grant", grant.name)
                                           .set("hosts", std::move(hosts))

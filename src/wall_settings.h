@@ -20,6 +20,8 @@ proxy::Settings wall_settings(const Config& config, const std::string& run_name,
 void describe_wall(const Config& config, Json& into);
 // And those that say whose run it is, and by which moat, libraries and kernel.
 void describe_host(Json& into);
+// Of a grant: each secret, and how it is on the wire.
+std::vector<Secret> secrets_of(const GrantUse& grant);
 // Keeps the secrets of this run out of what is recorded from here: those of its grants, and the
 // password of the proxy on the way.
 void keep_out_secrets(Recorder& recorder, const Config& config,

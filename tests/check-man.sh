@@ -1,8 +1,8 @@
 #!/bin/sh
 # Holds the manual to the program: check-man.sh PRINT-TABLES SOURCE-DIRECTORY
 #
-# Every page is clean mdoc and is installed; every command, option, exit status, key of agent.yaml
-# and config.yaml, variable and limit of the tables is in its page, and what a page says there is in the tables.
+# Every page is clean mdoc and is installed; every command, option, exit status, key of agent.yaml,
+# config.yaml and a provider's file, provider, variable and limit of the tables is in its page, and what a page says there is in the tables.
 set -eu
 LC_ALL=C
 export LC_ALL
@@ -123,6 +123,15 @@ compare "$scratch/keys" "$scratch/described" agent.yaml.5 key
 table userkey >"$scratch/keys"
 section "$man/moat-config.5" DESCRIPTION | sed -n 's/^\.It Ic //p' | sort -u >"$scratch/described"
 compare "$scratch/keys" "$scratch/described" moat-config.5 key
+
+# Those of a provider's file; and the providers.
+table providerkey >"$scratch/keys"
+section "$man/moat-provider.5" DESCRIPTION | sed -n 's/^\.It Ic //p' | sort -u >"$scratch/described"
+compare "$scratch/keys" "$scratch/described" moat-provider.5 key
+table provider >"$scratch/keys"
+section "$man/moat-grant.1" DESCRIPTION |
+  awk '/^\.Ss / { inside = $2 == "Providers" } inside && sub(/^\.It Cm /, "")' | sort -u >"$scratch/described"
+compare "$scratch/keys" "$scratch/described" moat-grant.1 provider
 
 # Variables and hosts, each in its page.
 awk -F '\t' '$1 == "variable" || $1 == "host" { print $2, $3 }' "$scratch/tables" |

@@ -14,7 +14,7 @@ packages_for() {
 	demo) echo curl openssl python3-minimal libpython3-stdlib ;;
 	test) echo curl openssl gnutls-bin libnss3-tools python3 git mandoc busybox-static util-linux tcpdump iproute2 procps nodejs \
 		openjdk-17-jdk-headless redis-tools tinyproxy-bin nginx-light python3-grpcio \
-		python3-h2 python3-websockets node-ws nghttp2-client ;;
+		python3-h2 python3-websockets node-ws nghttp2-client awscli python3-boto3 openssh-client openssh-server ;;
 	docker) echo docker.io iptables ;;
 	lint) echo clang clang-format clang-tidy libclang-rt-14-dev mandoc shellcheck ;;
 	*)
@@ -49,9 +49,9 @@ if [ "$(id -u)" -ne 0 ]; then
 fi
 echo "installing:$missing"
 # Installed packages must not start services of theirs (docker.io would start an engine, nginx would
-# listen on port 80).
+# listen on port 80, openssh-server on 22).
 if [ ! -e /usr/sbin/policy-rc.d ] &&
-	case $missing in *docker.io* | *nginx*) true ;; *) false ;; esac; then
+	case $missing in *docker.io* | *nginx* | *openssh-server*) true ;; *) false ;; esac; then
 	printf '#!/bin/sh\nexit 101\n' | $as_root tee /usr/sbin/policy-rc.d >/dev/null
 	$as_root chmod 755 /usr/sbin/policy-rc.d
 	trap '$as_root rm -f /usr/sbin/policy-rc.d' EXIT

@@ -48,6 +48,7 @@ class Launch {
     if (!arrange_descriptors()) give_up(descriptors);
     if (!spec_.directory.empty() && chdir(spec_.directory.c_str()) != 0) give_up(directory);
     if (spec_.new_session && setsid() < 0) give_up(setting_up);
+    if (spec_.no_new_privileges && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) give_up(setting_up);
     if (spec_.die_with_parent) {
       if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) give_up(setting_up);
       if (getppid() != parent_) _exit(127);  // it died before we asked

@@ -24,6 +24,9 @@ struct ChildSpec {
   std::vector<std::pair<int, int>> descriptors;  // {ours, its number}
   bool new_session = false;
   bool die_with_parent = false;  // SIGKILL when our process ends, however it ends
+  // It and its children get no rights by setuid and setgid bits: die_with_parent does not hold for
+  // a program that does.
+  bool no_new_privileges = false;
 };
 
 // As waitpid(2) tells it.
@@ -74,7 +77,8 @@ struct CommandSpec {
   std::vector<std::string> argv;  // as in ChildSpec, all three
   std::optional<std::vector<std::string>> environment;
   bool new_session = false;
-  std::string input;  // for its standard input; at most 4 KiB, which any pipe holds
+  std::string input;      // for its standard input; at most 4 KiB, which any pipe holds
+  std::string directory;  // as in ChildSpec
 };
 class CapturedCommand {
  public:

@@ -22,9 +22,11 @@ struct FetchRequest {
   std::string url;
   std::string unix_socket;  // path; empty for TCP
   std::vector<std::pair<std::string, std::string>> headers;
-  Secret bearer;  // "Authorization: Bearer …"
+  Secret bearer;                                               // "Authorization: Bearer …"
+  std::vector<std::pair<std::string, Secret>> secret_headers;  // sent like the others
   std::string body;
   std::string ca_file;  // roots besides the system's
+  std::vector<std::string> more_ca_files;
   // Sends HOST:PORT elsewhere without touching the name that is verified; from flags and config.
   std::map<std::string, std::string> connect_to;
   // The variables that name proxies (https_proxy and so on); not set: those of the process.

@@ -1,6 +1,7 @@
 #include "core/fetch_transfer.h"
 
 #include <string_view>
+#include <vector>
 
 #include "core/fd.h"
 #include "core/text.h"
@@ -38,16 +39,20 @@ Errc errc_of(CURLcode code) {
   }
 }
 
-// The system's roots and those of `path`, in one piece: curl takes either, not both.
-Result<std::string> roots_with(const std::string& path) {
+// The system's roots and those of the files, in one piece: curl takes either, not both.
+Result<std::string> roots_with(const std::vector<std::string>& paths) {
   const curl_version_info_data* info = curl().version_info(CURLVERSION_NOW);
-  auto own = read_file(path, max_ca_file);
-  if (!own) return own.error();
-  if (own->find("-----BEGIN CERTIFICATE-----") == std::string::npos)
-    return error(Errc::invalid, "%s holds no certificate in PEM", path.c_str());
-  // Where the system has no bundle, the file's roots are all there are.
+  // Where the system has no bundle, the files' roots are all there are.
   const auto system = read_file(info->cainfo != nullptr ? info->cainfo : "", max_ca_file);
-  return system ? *system + "\n" + *own : *own;
+  std::string roots = system ? *system : "";
+  for (const std::string& path : paths) {
+    auto own = read_file(path, max_ca_file);
+    if (!own) return own.error();
+    if (own->find("-----BEGIN CERTIFICATE-----") == std::string::npos)
+      return error(Errc::invalid, "%s holds no certificate in PEM", path.c_str());
+    roots.append("\n").append(*own);
+  }
+  return roots;
 }
 
 bool is_header_safe(std::string_view text) {
@@ -70,6 +75,15 @@ Result<void> prepare_headers(FetchTransfer& transfer) {
     std::string line = "Authorization: Bearer ";
     line.reserve(line.size() + request.bearer.size());
     line += request.bearer.reveal();
+    transfer.headers.add(line);
+    wipe(line);
+  }
+  for (const auto& [name, value] : request.secret_headers) {
+    if (name.empty() || !is_header_safe(name) || !is_header_safe(value.reveal()))
+      return error(Errc::invalid, "the header '%s' cannot be sent", printable(name).c_str());
+    std::string line = name + ": ";
+    line.reserve(line.size() + value.size());
+    line += value.reveal();
     transfer.headers.add(line);
     wipe(line);
   }
@@ -136,8 +150,10 @@ Result<void> FetchTransfer::prepare() {
     curl().easy_setopt(handle, option, value);
   };
   if (auto ok = prepare_headers(*this); !ok) return ok;
-  if (!request.ca_file.empty()) {
-    auto found = roots_with(request.ca_file);
+  std::vector<std::string> ca_files = request.more_ca_files;
+  if (!request.ca_file.empty()) ca_files.push_back(request.ca_file);
+  if (!ca_files.empty()) {
+    auto found = roots_with(ca_files);
     if (!found) return found.error();
     roots = std::move(*found);
     curl_blob blob{roots.data(), roots.size(), CURL_BLOB_NOCOPY};

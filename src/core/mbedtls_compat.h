@@ -1,7 +1,9 @@
 // What differs between mbedTLS 2.28 and 3.6 and cannot be had through PSA, in one spelling.
 #pragma once
 
+#include <mbedtls/md.h>
 #include <mbedtls/pk.h>
+#include <mbedtls/pkcs5.h>
 #include <mbedtls/platform.h>
 #include <mbedtls/platform_util.h>
 #include <mbedtls/ssl.h>
@@ -43,6 +45,26 @@ inline int pk_sign(mbedtls_pk_context* key, mbedtls_md_type_t digest_kind,
                          nullptr);
 #else
   return mbedtls_pk_sign(key, digest_kind, digest, digest_size, signature, size, random, nullptr);
+#endif
+}
+
+// RFC 8018 section 5.2 with HMAC-SHA-512.
+inline int pbkdf2_sha512(const unsigned char* password, size_t password_size,
+                         const unsigned char* salt, size_t salt_size, unsigned iterations,
+                         unsigned char* key, size_t key_size) {
+  const auto size = static_cast<uint32_t>(key_size);
+#if MBEDTLS_VERSION_NUMBER >= 0x03030000
+  return mbedtls_pkcs5_pbkdf2_hmac_ext(MBEDTLS_MD_SHA512, password, password_size, salt, salt_size,
+                                       iterations, size, key);
+#else
+  mbedtls_md_context_t digest;
+  mbedtls_md_init(&digest);
+  int rc = mbedtls_md_setup(&digest, mbedtls_md_info_from_type(MBEDTLS_MD_SHA512), 1);
+  if (rc == 0)
+    rc = mbedtls_pkcs5_pbkdf2_hmac(&digest, password, password_size, salt, salt_size, iterations,
+                                   size, key);
+  mbedtls_md_free(&digest);
+  return rc;
 #endif
 }
 

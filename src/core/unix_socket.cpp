@@ -4,6 +4,8 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include <cerrno>
+
 #include "core/text.h"
 
 namespace moat {
@@ -48,6 +50,19 @@ Result<Fd> connect_unix(const std::string& directory, const std::string& name) {
   if (connect(fd.get(), path->get(), sizeof path->address) != 0)
     return errno_error("cannot connect to %s/%s", directory.c_str(), name.c_str());
   return fd;
+}
+
+Result<Fd> connect_unix_now(const std::string& path) {
+  const size_t slash = path.rfind('/');
+  if (slash == std::string::npos || path.front() != '/')
+    return error(Errc::invalid, "'%s' is not an absolute path", printable(path).c_str());
+  const auto at = short_path(path.substr(0, slash + 1), path.substr(slash + 1));
+  if (!at) return at.error();
+  Fd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (!fd) return errno_error("cannot make a unix socket");
+  if (connect(fd.get(), at->get(), sizeof at->address) == 0) return fd;
+  if (errno == EAGAIN) return error(Errc::busy, "%s has too many clients", printable(path).c_str());
+  return errno_error("cannot connect to %s", printable(path).c_str());
 }
 
 }  // namespace moat

@@ -14,5 +14,8 @@ namespace moat {
 Result<Fd> listen_unix(const std::string& directory, const std::string& name, int backlog);
 // Connects, and blocks for as long as that takes: a full backlog, or nothing.
 Result<Fd> connect_unix(const std::string& directory, const std::string& name);
+// Connects to the socket at an absolute path, or fails at once: Errc::busy with a full backlog. The
+// descriptor does not block.
+Result<Fd> connect_unix_now(const std::string& path);
 
 }  // namespace moat

@@ -40,6 +40,16 @@ bool find_curves(void* handle, CryptoLibrary& found) {
          find(handle, "EVP_PKEY_derive", found.derive);
 }
 
+bool find_signatures(void* handle, CryptoLibrary& found) {
+  return find(handle, "d2i_PUBKEY", found.key_from_der) &&
+         find(handle, "EVP_MD_CTX_new", found.digest_ctx_new) &&
+         find(handle, "EVP_MD_CTX_free", found.digest_ctx_free) &&
+         find(handle, "EVP_DigestVerifyInit", found.verify_init) &&
+         find(handle, "EVP_DigestVerify", found.verify) &&
+         find(handle, "EVP_sha256", found.sha256) && find(handle, "EVP_sha384", found.sha384) &&
+         find(handle, "EVP_sha512", found.sha512);
+}
+
 bool find_all(void* handle, CryptoLibrary& found) {
   return find(handle, "EVP_CIPHER_fetch", found.cipher_fetch) &&
          find(handle, "EVP_CIPHER_free", found.cipher_free) &&
@@ -47,7 +57,8 @@ bool find_all(void* handle, CryptoLibrary& found) {
          find(handle, "EVP_CIPHER_CTX_free", found.cipher_ctx_free) &&
          find(handle, "EVP_CIPHER_CTX_ctrl", found.cipher_ctx_ctrl) &&
          find(handle, "EVP_CipherInit_ex", found.cipher_init) &&
-         find(handle, "EVP_Cipher", found.cipher) && find_curves(handle, found);
+         find(handle, "EVP_Cipher", found.cipher) && find_curves(handle, found) &&
+         find_signatures(handle, found);
 }
 
 Result<CryptoLibrary> load() {

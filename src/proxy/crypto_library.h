@@ -1,12 +1,14 @@
 // libcrypto of OpenSSL 3, loaded at the first TLS connection: in a process that has libcurl it is
 // there anyway, and a run without TLS need not pay for it. What it does here mbedTLS could do as
-// well, several times slower: without it everything works, and costs more.
+// well, several times slower: without it everything works, and costs more, but for the signatures
+// of SSH's hosts (ssh_signature.h), which then cannot be verified.
 #pragma once
 
 #include <openssl/bn.h>
 #include <openssl/ec.h>
 #include <openssl/evp.h>
 #include <openssl/sha.h>
+#include <openssl/x509.h>
 
 #include "core/handle.h"
 #include "core/result.h"
@@ -41,6 +43,14 @@ struct CryptoLibrary {
   decltype(&EVP_PKEY_derive_init) derive_init = nullptr;
   decltype(&EVP_PKEY_derive_set_peer) derive_set_peer = nullptr;
   decltype(&EVP_PKEY_derive) derive = nullptr;
+  decltype(&d2i_PUBKEY) key_from_der = nullptr;
+  decltype(&EVP_MD_CTX_new) digest_ctx_new = nullptr;
+  decltype(&EVP_MD_CTX_free) digest_ctx_free = nullptr;
+  decltype(&EVP_DigestVerifyInit) verify_init = nullptr;
+  decltype(&EVP_DigestVerify) verify = nullptr;
+  decltype(&EVP_sha256) sha256 = nullptr;
+  decltype(&EVP_sha384) sha384 = nullptr;
+  decltype(&EVP_sha512) sha512 = nullptr;
   // Deprecated, hence its type in full, and null where it is gone.
   void (*sha256_transform)(SHA256_CTX* context, const unsigned char* block) = nullptr;
 };
@@ -75,6 +85,9 @@ inline void free_evp_key(EVP_PKEY* key) {
 inline void free_evp_key_context(EVP_PKEY_CTX* context) {
   crypto().key_ctx_free(context);
 }
+inline void free_digest_context(EVP_MD_CTX* context) {
+  crypto().digest_ctx_free(context);
+}
 
 using Cipher = Handle<EVP_CIPHER, free_cipher>;
 using CipherContext = Handle<EVP_CIPHER_CTX, free_cipher_context>;
@@ -84,5 +97,6 @@ using CurveGroup = Handle<EC_GROUP, free_curve_group>;
 using CurvePoint = Handle<EC_POINT, free_curve_point>;
 using EvpKey = Handle<EVP_PKEY, free_evp_key>;
 using EvpKeyContext = Handle<EVP_PKEY_CTX, free_evp_key_context>;
+using DigestContext = Handle<EVP_MD_CTX, free_digest_context>;
 
 }  // namespace moat::proxy

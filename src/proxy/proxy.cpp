@@ -54,30 +54,48 @@ size_t most_connections(size_t limit) {
   return std::min(limit, static_cast<size_t>(descriptors.rlim_cur / 4 * 3));
 }
 
-bool is_for(const HostRule& rule, const Injection& injection) {
-  return patterns_overlap(rule.host, injection.host);
+// Where a credential is put on requests, requests are seen.
+Result<void> check_seen(const Policy& policy, const std::string& host, const std::string& label) {
+  for (const HostRule& rule : policy.tcp) {
+    if (!patterns_overlap(rule.host, host) || !is_http_port(rule.port.value_or(0))) continue;
+    return error(Errc::invalid,
+                 "%s: \"%s\" would carry requests to %s unseen, which the credential %s is put "
+                 "on; leave it out, for TLS and HTTP pass without it",
+                 rule.where.c_str(), rule.text.c_str(), host.c_str(), label.c_str());
+  }
+  for (const HostRule& rule : policy.passthrough) {
+    if (!patterns_overlap(rule.host, host)) continue;
+    return error(Errc::invalid,
+                 "%s: \"%s\" would pass TLS through to %s, on whose requests the credential %s "
+                 "is put; remove one of the two",
+                 rule.where.c_str(), rule.text.c_str(), host.c_str(), label.c_str());
+  }
+  return {};
 }
 
-// Where a credential is put on requests, requests are seen.
+Result<void> check_signer(const Settings& settings, const RequestSigner& signer) {
+  for (const std::string& host : signer.hosts()) {
+    if (auto seen = check_seen(settings.policy, host, signer.label()); !seen) return seen;
+    for (const Injection& injection : settings.injections) {
+      if (!patterns_overlap(injection.host, host)) continue;
+      return error(Errc::invalid,
+                   "the credential %s is put on requests to %s, and %s signs those to %s; use one "
+                   "of the two",
+                   injection.label.c_str(), injection.host.c_str(), signer.label().c_str(),
+                   host.c_str());
+    }
+  }
+  return {};
+}
+
 Result<void> check_settings(const Settings& settings) {
   if (auto checked = check_policy(settings.policy); !checked) return checked;
   for (const Injection& injection : settings.injections) {
-    for (const HostRule& rule : settings.policy.tcp) {
-      if (!is_for(rule, injection) || !is_http_port(rule.port.value_or(0))) continue;
-      return error(Errc::invalid,
-                   "%s: \"%s\" would carry requests to %s unseen, which the credential %s is put "
-                   "on; leave it out, for TLS and HTTP pass without it",
-                   rule.where.c_str(), rule.text.c_str(), injection.host.c_str(),
-                   injection.label.c_str());
-    }
-    for (const HostRule& rule : settings.policy.passthrough) {
-      if (!is_for(rule, injection)) continue;
-      return error(Errc::invalid,
-                   "%s: \"%s\" would pass TLS through to %s, on whose requests the credential %s "
-                   "is put; remove one of the two",
-                   rule.where.c_str(), rule.text.c_str(), injection.host.c_str(),
-                   injection.label.c_str());
-    }
+    if (auto seen = check_seen(settings.policy, injection.host, injection.label); !seen)
+      return seen;
+  }
+  for (const auto& signer : settings.signers) {
+    if (auto checked = check_signer(settings, *signer); !checked) return checked;
   }
   return {};
 }
@@ -109,7 +127,8 @@ struct Proxy::Impl {
         trust(settings.upstream_ca_files),
         tls(*ca, trust),
         gate(std::move(settings.clients)),
-        injector(std::move(settings.injections), settings.credential_headers),
+        injector(std::move(settings.injections), settings.credential_headers,
+                 std::move(settings.placeholders)),
         name_service(settings.policy, names, observer, system_clock()),
         resolver(loop),
         upstream(loop, settings, tls, system_clock(),
@@ -251,6 +270,10 @@ Result<std::unique_ptr<Proxy>> Proxy::create(Loop& loop, Settings settings, Obse
 
 const std::string& Proxy::ca_pem() const {
   return impl_->ca->pem();
+}
+
+void Proxy::replace(const std::vector<Injection>& fresh) {
+  impl_->injector.replace(fresh);
 }
 
 void Proxy::listen(Listener listener) {

@@ -18,6 +18,7 @@
 #include "proxy/injection.h"
 #include "proxy/observer.h"
 #include "proxy/policy.h"
+#include "proxy/request_signer.h"
 #include "proxy/upstream_proxy.h"
 
 namespace moat::proxy {
@@ -54,7 +55,9 @@ struct Settings {
   std::string run_name;  // in the CA's subject
   Policy policy;
   std::vector<Injection> injections;
+  std::vector<std::shared_ptr<RequestSigner>> signers;  // the first that is for a host counts
   std::vector<std::string> credential_headers;
+  std::vector<Placeholder> placeholders;
   std::map<std::string, std::string> connect_to;  // "host:port" → "address:port"; host may be "*"
   std::vector<std::string> upstream_ca_files;
   std::shared_ptr<const UpstreamProxy> upstream_proxy;  // null: directly
@@ -96,6 +99,8 @@ class Proxy {
 
   [[nodiscard]] const std::string& ca_pem() const;
   void listen(Listener listener);
+  // See Injector::replace().
+  void replace(const std::vector<Injection>& fresh);
   // The programs have ended: what they have sent still goes on its way, and nothing new is taken.
   // `done`, once and from the loop: no connection is left, or it has taken `at_most`.
   void drain(Milliseconds at_most, std::function<void()> done);

@@ -41,6 +41,30 @@ Refusal refusal_for(const Error& failure) {
   return refusal;
 }
 
+Refusal refusal_for_signing(const Error& failure) {
+  Refusal refusal;
+  refusal.reason = failure.message;
+  switch (failure.code) {
+    case Errc::denied:
+    case Errc::invalid:
+      break;
+    case Errc::too_large:
+      refusal.status = 413;
+      break;
+    case Errc::unsupported:
+      refusal.status = 501;
+      break;
+    case Errc::full:
+      refusal.status = 503;
+      break;
+    default:
+      refusal.ours = false;
+      refusal.status = 502;
+      break;
+  }
+  return refusal;
+}
+
 Refusal refusal_for_syntax(const Error& failure) {
   Refusal refusal;
   refusal.reason = failure.message;
@@ -94,6 +118,8 @@ const char* reason_phrase(int status) {
       return "Misdirected Request";
     case 431:
       return "Request Header Fields Too Large";
+    case 501:
+      return "Not Implemented";
     case 502:
       return "Bad Gateway";
     case 503:

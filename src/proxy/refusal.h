@@ -20,6 +20,8 @@ struct Refusal {
 
 // What a failed connection to an origin is told as: 403, 502 or 504.
 Refusal refusal_for(const Error& failure);
+// What a request that cannot be signed is told as (request_signer.h).
+Refusal refusal_for_signing(const Error& failure);
 // What unreadable bytes of the agent's are told as: 400, 413, 414 or 431.
 Refusal refusal_for_syntax(const Error& failure);
 

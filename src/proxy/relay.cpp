@@ -1,5 +1,6 @@
 #include "proxy/relay.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "core/text.h"
@@ -21,6 +22,15 @@ Refusal unknown_client() {
   Refusal refusal;
   refusal.status = 407;
   refusal.reason = "this proxy wants to be shown a user and a password that it knows";
+  return refusal;
+}
+
+Refusal stray(const std::string& grant, const std::string& host) {
+  Refusal refusal;
+  refusal.reason = "the request would take the placeholder of the grant " + grant + " to " + host +
+                   ", and it is for that grant's own hosts only";
+  refusal.rule = "placeholder";
+  refusal.where = "grant " + grant;
   return refusal;
 }
 
@@ -184,6 +194,8 @@ void Relay::on_request(RequestHead head, BodyLength length) {
   record_.host = place->host;
   record_.port = place->port;
   if (auto refused = judge(*place)) return refuse(*refused);
+  if (const std::string* grant = world_.injector.strayed(place->host, request_))
+    return refuse(stray(*grant, place->host));
   target_.scheme = place->scheme;
   target_.host = place->host;
   target_.port = place->port;
@@ -192,6 +204,7 @@ void Relay::on_request(RequestHead head, BodyLength length) {
                            : request_.authority;
   upgrade_ = wanted_upgrade(request_, length);
   target_.upgrade = upgrade_.has_value();
+  if (!begin_signing(request_)) return;
   request_.major = request_.minor = 1;
   const bool trailers = has_token(request_.headers, "TE", "trailers");
   remove_hop_by_hop(request_.headers);
@@ -200,7 +213,58 @@ void Relay::on_request(RequestHead head, BodyLength length) {
     request_.headers.push_back({"Connection", "TE"});
   }
   if (upgrade_) set_upgrade(request_.headers, *upgrade_);
+  if (!signing_) return open_origin(false);
+  if (!gathering_ || request_done_) check_signature();
+}
+
+// Of the head as it came. False where that is the end of it.
+bool Relay::begin_signing(const RequestHead& head) {
+  for (const auto& signer : world_.settings.signers) {
+    const auto& hosts = signer->hosts();
+    if (std::none_of(hosts.begin(), hosts.end(), [this](const std::string& pattern) {
+          return host_matches(pattern, target_.host);
+        }))
+      continue;
+    auto begun = signer->begin(target_.scheme, target_.host, head, request_length_);
+    if (!begun) {
+      refuse(refusal_for_signing(begun.error()));
+      return false;
+    }
+    signing_ = std::move(*begun);
+    gathering_ = signing_->wants_body();
+    // Who waits to be told to go on would wait for an origin that has not been asked yet.
+    if (gathering_ && remove_all(request_.headers, "Expect") > 0) {
+      ResponseHead go_on;
+      go_on.status = 100;
+      go_on.reason = "Continue";
+      agent_.send_informational(std::move(go_on));
+    }
+    return true;
+  }
+  return true;
+}
+
+void Relay::gather(std::string_view bytes) {
+  agent_.moved();
+  if (auto gathered = signing_->gather(bytes); !gathered)
+    refuse(refusal_for_signing(gathered.error()));
+}
+
+void Relay::check_signature() {
+  signing_->check([this, life = life()](const Result<void>& checked) {
+    if (!life.expired()) on_checked(checked);
+  });
+}
+
+void Relay::on_checked(const Result<void>& checked) {
+  if (over_) return;
+  if (!checked) return refuse(refusal_for_signing(checked.error()));
   open_origin(false);
+}
+
+std::weak_ptr<char> Relay::life() {
+  if (!life_) life_ = std::make_shared<char>('\0');
+  return life_;
 }
 
 void Relay::on_refused_request(const RequestHead& head, const Refusal& refusal) {
@@ -271,12 +335,14 @@ void Relay::opened(Result<std::unique_ptr<OriginSide>> origin) {
 void Relay::send_request() {
   record_.address = origin_->address();
   sent_ = true;
-  if (world_.injector.has_injection(target_.host)) {
+  if (signing_ || world_.injector.has_injection(target_.host)) {
     start_with_credential();
   } else {
     origin_->start(*this, request_, request_length_);
   }
+  if (over_) return;
   record_.reused = origin_->reused();
+  if (std::exchange(gathering_, false)) origin_->send_body(signing_->take_body());
   // It may have ended before there was somebody to tell.
   if (request_done_) origin_->send_end({});
 }
@@ -284,32 +350,60 @@ void Relay::send_request() {
 // On a copy that is wiped, for the request may have to be sent again, and is on record.
 void Relay::start_with_credential() {
   RequestHead head = request_;
-  Injector::Applied applied = world_.injector.apply(target_.scheme, target_.host, head.headers);
-  record_.injected = std::move(applied.labels);
-  record_.stripped = std::move(applied.stripped);
-  scrub_ = applied.scrub;
+  if (signing_) {
+    scrub_ = signing_->secrets();
+  } else {
+    Injector::Applied applied =
+        world_.injector.apply(target_.scheme, target_.host, head.headers, head.path);
+    record_.injected = std::move(applied.labels);
+    record_.stripped = std::move(applied.stripped);
+    scrub_ = std::move(applied.scrub);
+  }
   if (scrub_ != nullptr) {
     ask_for_legible(head.headers);  // or secrets could hide in what comes back
     scrubber_.emplace(*scrub_);
   }
-  origin_->start(*this, head, request_length_);
+  if (const auto signed_ = sign(head); !signed_) {
+    refuse(refusal_for_signing(signed_.error()));
+  } else {
+    origin_->start(*this, head, request_length_);
+  }
   for (Header& header : head.headers) wipe(header.value);
+  wipe(head.path);  // of a URL that is signed, the token is there
+}
+
+Result<void> Relay::sign(RequestHead& head) {
+  if (!signing_) return {};
+  auto applied = signing_->sign(head);
+  if (!applied) return applied.error();
+  record_.injected = std::move(applied->labels);
+  record_.stripped = std::move(applied->stripped);
+  return {};
 }
 
 bool Relay::takes_body() const {
   if (over_) return true;  // and drops it
+  if (gathering_) return !request_done_;
   return origin_ && sent_ && !origin_->full();
 }
 
 void Relay::on_request_body(std::string_view bytes) {
-  if (over_ || !origin_) return;
+  if (over_ || (!origin_ && !gathering_)) return;
   record_.request_bytes += bytes.size();
   record_.request_body.add(bytes);
-  origin_->send_body(bytes);
+  if (gathering_) return gather(bytes);
+  if (!signing_ || tunnel_) return origin_->send_body(bytes);
+  const auto passed = signing_->pass(bytes);
+  if (!passed) return refuse(refusal_for_signing(passed.error()));
+  if (!passed->empty()) origin_->send_body(*passed);
 }
 
 void Relay::on_request_end(const Headers& trailers) {
   if (over_ || std::exchange(request_done_, true)) return;
+  if (gathering_) return check_signature();
+  if (signing_ && !tunnel_) {
+    if (auto whole = signing_->finish(); !whole) return refuse(refusal_for_signing(whole.error()));
+  }
   if (origin_ && sent_) origin_->send_end(trailers);
   if (tunnel_ && response_done_) finish(false);
 }
@@ -469,8 +563,7 @@ void Relay::look_into() {
   if (!more) return fail(more.error().in(record_.host));
   const bool waited = std::exchange(looking_, *more);
   if (looking_) {
-    if (!life_) life_ = std::make_shared<char>('\0');
-    world_.loop.defer([this, life = std::weak_ptr<char>(life_)] {
+    world_.loop.defer([this, life = life()] {
       if (!life.expired()) look_into();
     });
   } else if (trailers_) {

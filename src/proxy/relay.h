@@ -17,6 +17,7 @@
 #include "proxy/proxy.h"
 #include "proxy/refusal.h"
 #include "proxy/request_ids.h"
+#include "proxy/request_signer.h"
 #include "proxy/scrubber.h"
 #include "proxy/sides.h"
 #include "proxy/upstream.h"
@@ -87,6 +88,11 @@ class Relay final : private OriginSide::Handler {
   void opened(Result<std::unique_ptr<OriginSide>> origin);
   void send_request();
   void start_with_credential();
+  bool begin_signing(const RequestHead& head);
+  void gather(std::string_view bytes);
+  void check_signature();
+  void on_checked(const Result<void>& checked);
+  Result<void> sign(RequestHead& head);
 
   void on_informational(ResponseHead head) override;
   void on_response(ResponseHead head, BodyLength length) override;
@@ -108,6 +114,7 @@ class Relay final : private OriginSide::Handler {
   void fail(const Error& error);
   void finish(bool cut);
   void tell();
+  std::weak_ptr<char> life();
   [[nodiscard]] int64_t since_start() const;
 
   World& world_;
@@ -119,8 +126,10 @@ class Relay final : private OriginSide::Handler {
   RequestHead request_;  // as it is passed on, but without what is injected
   BodyLength request_length_;
   OriginTarget target_;
-  std::optional<std::string> upgrade_;  // the protocol that was asked for
-  const ScrubPatterns* scrub_ = nullptr;
+  std::optional<std::string> upgrade_;       // the protocol that was asked for
+  std::unique_ptr<RequestSigning> signing_;  // where the host's requests are signed
+  bool gathering_ = false;                   // the body, for that
+  std::shared_ptr<const ScrubPatterns> scrub_;
   std::optional<Scrubber> scrubber_;
   std::unique_ptr<GzipFilter> gzip_;  // instead of it, where the response is compressed
   bool looking_ = false;              // it has more to do, in turns to come
@@ -136,7 +145,7 @@ class Relay final : private OriginSide::Handler {
   bool tunnel_ = false;
   bool over_ = false;
   bool told_ = false;
-  std::shared_ptr<char> life_;  // of what is deferred; made when something is
+  std::shared_ptr<char> life_;  // of what is deferred or waited for; made when something is
 };
 
 }  // namespace moat::proxy

@@ -22,6 +22,13 @@ struct Mount {
   bool read_only = false;
 };
 
+// A file below the command's HOME. Where there is one of that name, or the place is a mount, it is
+// left out.
+struct HomeFile {
+  std::string path;  // relative: ".config/gh/hosts.yml"
+  std::string text;
+};
+
 // All that an engine needs to know to make one sandbox. The engine obeys; policy is elsewhere.
 struct SandboxSpec {
   std::string run_id;                // labels everything that the engine makes
@@ -32,6 +39,7 @@ struct SandboxSpec {
   std::vector<std::pair<std::string, std::string>> env;
   std::string workdir = "/workspace";
   std::vector<Mount> mounts;
+  std::vector<HomeFile> home_files;
   uint32_t uid = 0;  // of the command, inside
   uint32_t gid = 0;
   std::string hostname = "moat";
@@ -39,15 +47,17 @@ struct SandboxSpec {
   std::string java_roots;       // PEM: what Java, whose stores are replaced, trusts besides it
   bool open_stdin = false;      // else the command's stdin is /dev/null
   std::vector<uint16_t> ports;  // to listen on where the kernel has no nf_tables
+  bool ssh_agent = false;       // a listener for clients of one, and SSH_AUTH_SOCK
+  std::string known_hosts;      // lines, for ssh inside
 };
 
 // A socket that moat-init made inside the sandbox and handed out.
 struct SandboxListener {
-  enum class Kind { tcp, dns_udp, dns_tcp };
+  enum class Kind { tcp, dns_udp, dns_tcp, ssh_agent };
   Kind kind = Kind::tcp;
   bool ipv6 = false;
   bool redirected = true;  // the wanted address is SO_ORIGINAL_DST; else getsockname()
-  Fd fd;                   // non-blocking; listening (tcp) or bound (udp)
+  Fd fd;                   // non-blocking; listening (tcp, ssh_agent: unix) or bound (udp)
 };
 
 // What moat-init proved before anything of the agent's ran: pairs such as {"interfaces", "lo"}.

@@ -2,8 +2,10 @@
 
 #include <netinet/in.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 
 #include <algorithm>
+#include <cstddef>
 #include <utility>
 
 #include "core/text.h"
@@ -31,6 +33,7 @@ constexpr KindRow kinds[] = {
     {MOAT_LISTEN_DNS_TCP6, SandboxListener::Kind::dns_tcp, true, true},
     {MOAT_LISTEN_PORT4, SandboxListener::Kind::tcp, false, false},
     {MOAT_LISTEN_PORT6, SandboxListener::Kind::tcp, true, false},
+    {MOAT_LISTEN_AGENT, SandboxListener::Kind::ssh_agent, false, false},
 };
 
 uint8_t byte_at(std::string_view bytes, size_t at) {
@@ -47,6 +50,7 @@ bool is_bound(int fd, bool ipv6) {
   sockaddr_storage address{};
   socklen_t size = sizeof address;
   if (getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) != 0) return false;
+  if (address.ss_family == AF_UNIX) return size > offsetof(sockaddr_un, sun_path);
   return ipv6 ? reinterpret_cast<sockaddr_in6&>(address).sin6_port != 0
               : reinterpret_cast<sockaddr_in&>(address).sin_port != 0;
 }
@@ -148,9 +152,12 @@ Result<ExitStatus> parse_exit(std::string_view body) {
 
 Result<void> check_listener(int fd, SandboxListener::Kind kind, bool ipv6) {
   const bool udp = kind == SandboxListener::Kind::dns_udp;
-  const bool right = socket_option(fd, SO_DOMAIN) == (ipv6 ? AF_INET6 : AF_INET) &&
+  const bool unix_domain = kind == SandboxListener::Kind::ssh_agent;
+  const int family = unix_domain ? AF_UNIX : ipv6 ? AF_INET6 : AF_INET;
+  const int protocol = unix_domain ? 0 : udp ? IPPROTO_UDP : IPPROTO_TCP;
+  const bool right = socket_option(fd, SO_DOMAIN) == family &&
                      socket_option(fd, SO_TYPE) == (udp ? SOCK_DGRAM : SOCK_STREAM) &&
-                     socket_option(fd, SO_PROTOCOL) == (udp ? IPPROTO_UDP : IPPROTO_TCP) &&
+                     socket_option(fd, SO_PROTOCOL) == protocol &&
                      socket_option(fd, SO_ACCEPTCONN) == (udp ? 0 : 1) && is_bound(fd, ipv6);
   if (!right) return error(Errc::invalid, "a descriptor that is not the listener it should be");
   return {};

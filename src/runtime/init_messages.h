@@ -51,8 +51,8 @@ Result<SealProof> parse_proof(std::string_view body);
 // MOAT_MSG_EXITED.
 Result<ExitStatus> parse_exit(std::string_view body);
 
-// Is `fd` a socket of the kind that a listener must be: listening TCP, or bound UDP, of this
-// family? The sandbox sent it, so it is asked, not believed.
+// Is `fd` a socket of the kind that a listener must be: listening TCP or unix, or bound UDP, of
+// this family? The sandbox sent it, so it is asked, not believed.
 Result<void> check_listener(int fd, SandboxListener::Kind kind, bool ipv6);
 
 }  // namespace moat::runtime

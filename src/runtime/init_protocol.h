@@ -55,7 +55,11 @@ enum moat_spec_item {
   MOAT_SPEC_HOSTNAME = 13,  /* for /etc/hosts */
   MOAT_SPEC_REDIRECT = 14,  /* "0": do as if the kernel had no nf_tables */
   MOAT_SPEC_STORE = 15, /* hexadecimal digits: the bytes of a Java trust store that holds the CA */
-  MOAT_SPEC_STORE_PATH = 16 /* repeated: a glob(7) pattern; each file that matches becomes it */
+  MOAT_SPEC_STORE_PATH = 16,  /* repeated: a glob(7) pattern; each file that matches becomes it */
+  MOAT_SPEC_AGENT = 17,       /* where to listen for clients of an SSH agent; no agent without it */
+  MOAT_SPEC_KNOWN_HOSTS = 18, /* lines to append to /etc/ssh/ssh_known_hosts */
+  MOAT_SPEC_HOME_FILE = 24    /* repeated: a path below HOME, a line break, and what the file holds;
+                                 made, with its directories, and owned by uid, where there is none */
 };
 
 enum moat_listener_kind {
@@ -66,13 +70,14 @@ enum moat_listener_kind {
   MOAT_LISTEN_DNS_TCP4 = 5,
   MOAT_LISTEN_DNS_TCP6 = 6,
   MOAT_LISTEN_PORT4 = 7, /* no nf_tables: the address wanted is getsockname() */
-  MOAT_LISTEN_PORT6 = 8
+  MOAT_LISTEN_PORT6 = 8,
+  MOAT_LISTEN_AGENT = 9 /* a unix socket, for clients of an SSH agent */
 };
 
 #define MOAT_INIT_MAX_SPEC (8 * 1024 * 1024)
 #define MOAT_INIT_MAX_REPLY (64 * 1024) /* of any message from init */
 #define MOAT_INIT_MAX_FDS 64
-#define MOAT_INIT_MAX_PORTS 24 /* twice that, and four for DNS, stay below MAX_FDS */
+#define MOAT_INIT_MAX_PORTS 24 /* twice that, four for DNS and the agent stay below MAX_FDS */
 #define MOAT_INIT_MAX_DIALS 16 /* asked for and not answered yet */
 #define MOAT_INIT_TOKEN 32     /* hexadecimal digits */
 

@@ -6,6 +6,7 @@
 #include "core/text.h"
 #include "runtime/init_protocol.h"
 #include "runtime/java_store.h"
+#include "runtime/mounts.h"
 
 namespace moat::runtime {
 
@@ -67,8 +68,16 @@ InitSpec make_init_spec(const SandboxSpec& spec, bool nest) {
   if (auto store = java_trust_store(spec.ca_pem + spec.java_roots); store && !spec.ca_pem.empty())
     made.java_store = std::move(*store);
 
-  const auto home = std::find_if(made.env.begin(), made.env.end(),
-                                 [](const auto& variable) { return variable.first == "HOME"; });
+  const auto find = [&made](const char* name) {
+    return std::find_if(made.env.begin(), made.env.end(),
+                        [name](const auto& variable) { return variable.first == name; });
+  };
+  if (spec.ssh_agent) {
+    made.agent = sandbox_agent_path;
+    made.known_hosts = spec.known_hosts;
+    if (find("SSH_AUTH_SOCK") == made.env.end()) made.env.emplace_back("SSH_AUTH_SOCK", made.agent);
+  }
+  const auto home = find("HOME");
   if (home != made.env.end()) {
     made.home = home->second;
   } else {
@@ -76,12 +85,15 @@ InitSpec make_init_spec(const SandboxSpec& spec, bool nest) {
     made.env.emplace_back("HOME", made.home);
   }
 
-  for (const std::string& path : ca_bundle_paths) {
-    const bool mounted =
-        std::any_of(spec.mounts.begin(), spec.mounts.end(),
-                    [&](const Mount& mount) { return lies_in(path, mount.target); });
-    if (!mounted) made.ca_bundles.push_back(path);
-  }
+  // What lies in a mount is the host's.
+  const auto mounted = [&spec](const std::string& path) {
+    return std::any_of(spec.mounts.begin(), spec.mounts.end(),
+                       [&path](const Mount& mount) { return lies_in(path, mount.target); });
+  };
+  for (const std::string& path : ca_bundle_paths)
+    if (!mounted(path)) made.ca_bundles.push_back(path);
+  for (const HomeFile& file : spec.home_files)
+    if (!mounted(made.home + "/" + file.path)) made.home_files.push_back(file);
 
   made.ports = {80, 443};
   for (const uint16_t port : spec.ports)
@@ -107,6 +119,8 @@ Result<std::string> encode_init_spec(const InitSpec& spec) {
   encoder.number(MOAT_SPEC_UID, spec.uid);
   encoder.number(MOAT_SPEC_GID, spec.gid);
   if (!spec.home.empty()) encoder.item(MOAT_SPEC_HOME, spec.home);
+  for (const HomeFile& file : spec.home_files)
+    encoder.item(MOAT_SPEC_HOME_FILE, file.path + "\n" + file.text);
   encoder.item(MOAT_SPEC_HOSTNAME, spec.hostname);
   if (!spec.ca_pem.empty() && !spec.ca_bundles.empty()) {
     encoder.item(MOAT_SPEC_CA, spec.ca_pem);
@@ -117,6 +131,8 @@ Result<std::string> encode_init_spec(const InitSpec& spec) {
     encoder.item(MOAT_SPEC_STORE, hex(spec.java_store));
     for (const std::string& path : java_store_paths) encoder.item(MOAT_SPEC_STORE_PATH, path);
   }
+  if (!spec.agent.empty()) encoder.item(MOAT_SPEC_AGENT, spec.agent);
+  if (!spec.known_hosts.empty()) encoder.item(MOAT_SPEC_KNOWN_HOSTS, spec.known_hosts);
   for (const uint16_t port : spec.ports) encoder.number(MOAT_SPEC_PORT, port);
   encoder.flag(MOAT_SPEC_NEST, spec.nest);
   encoder.flag(MOAT_SPEC_NEW_PRIVS, spec.new_privileges);

@@ -22,6 +22,7 @@ struct InitSpec {
   uint32_t uid = 0;
   uint32_t gid = 0;
   std::string home;  // made, and given to uid, where it is missing
+  std::vector<HomeFile> home_files;
   std::string hostname = "moat";
   std::string ca_pem;
   std::vector<std::string> ca_bundles;  // where it is appended; the first is made if there is none
@@ -30,10 +31,13 @@ struct InitSpec {
   bool nest = false;            // uid by a nested user namespace (bubblewrap), else by setuid(2)
   bool new_privileges = false;  // leave no_new_privs unset
   bool redirect = true;         // false: do as if the kernel had no nf_tables
+  std::string agent;            // where an SSH agent is to be found; "" for none
+  std::string known_hosts;      // lines for ssh
 };
 
 // From what the engine is told. A bundle that lies in a mount is left alone: it is the host's. HOME
-// is taken from its env, or set there as every engine does: /root for uid 0, else /home/agent.
+// is taken from its env, or set there as every engine does: /root for uid 0, else /home/agent;
+// SSH_AUTH_SOCK likewise, where there is an agent.
 // Docker puts the image's own variables and command in.
 InitSpec make_init_spec(const SandboxSpec& spec, bool nest);
 

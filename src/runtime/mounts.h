@@ -14,6 +14,7 @@ namespace moat::runtime {
 inline constexpr const char* sandbox_moat_directory = "/run/moat";
 inline constexpr const char* sandbox_init_path = "/run/moat/init";
 inline constexpr const char* sandbox_socket_path = "/run/moat/init.sock";
+inline constexpr const char* sandbox_agent_path = "/run/moat/ssh-agent.sock";
 
 // Is this a path that says where it leads: absolute, no "." or "..", no double or final slash, no
 // NUL? "/" is one.

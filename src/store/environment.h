@@ -66,8 +66,8 @@ class Environment {
   Result<void> write(const Batch& batch);
   // Much may have been written, and little will be for a while: gives back the memory of that.
   void settle();
-  // Until the next write() or read(), which opens it again: in the meantime it may be carried across
-  // a fork, and written to by the other process.
+  // Until the next write() or read(), which opens it again: in the meantime it may be carried
+  // across a fork, and written to by the other process.
   void close();
   // A reader elsewhere has stayed in one snapshot over many commits, as one that was stopped does:
   // meanwhile nothing is used again, and the file grows by all that each commit replaces.

@@ -1,10 +1,17 @@
 #include "store/vault.h"
 
 #include <dirent.h>
+#include <fcntl.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
+#include <cstdio>
+#include <ctime>
+#include <initializer_list>
+#include <optional>
 #include <utility>
 
 #include "core/fd.h"
@@ -12,17 +19,23 @@
 #include "core/text.h"
 #include "store/private_file.h"
 
-// A sealed file, version 1: the magic, then nonce || ciphertext || tag. In the clear text the
-// facts' size (4 bytes, big-endian), the facts as JSON, and the secret to the end.
+// A sealed file, version 2: the magic, then nonce || ciphertext || tag. In the clear text, after
+// its size each (4 bytes, big-endian), the facts as JSON, the secret, and the refresh token.
+// Version 1, which is still read, has the facts with their size, and the secret to the end.
 namespace moat::store {
 namespace {
 
-constexpr std::string_view magic("moat-sealed\x01", 12);
+using Milliseconds = std::chrono::milliseconds;
+
+constexpr std::string_view magic = "moat-sealed";
+constexpr char version = 2;
 constexpr size_t size_bytes = 4;
 constexpr size_t max_facts = 64 * 1024;
 constexpr size_t max_secret = 64 * 1024;
-constexpr size_t max_file = magic.size() + 28 + size_bytes + max_facts + max_secret;
-constexpr size_t key_size = 32;
+constexpr size_t max_file =
+    magic.size() + 1 + 28 + 3 * size_bytes + max_facts + max_secret + max_secret;
+constexpr Milliseconds lock_patience{2000};
+constexpr Milliseconds lock_step{10};
 constexpr size_t max_name = 64;
 constexpr std::string_view suffix = ".enc";
 
@@ -59,8 +72,8 @@ std::string file_of(const std::string& credentials, const std::string& name,
   return directory_of(credentials, profile) + "/" + name + std::string(suffix);
 }
 
-std::string associated_data(const std::string& name, const std::string& profile) {
-  std::string aad = "moat credential v1";
+std::string associated_data(char form, const std::string& name, const std::string& profile) {
+  std::string aad = form == 1 ? "moat credential v1" : "moat credential v2";
   aad += '\0';
   aad += profile;
   aad += '\0';
@@ -72,42 +85,124 @@ Error not_stored(const std::string& name, const std::string& profile) {
                profile.empty() ? "" : " in profile '", profile.c_str(), profile.empty() ? "" : "'");
 }
 
-// Reserved first, so that no part of the secret stays behind in a smaller buffer.
-std::string clear_text(std::string_view facts, std::string_view secret) {
+// Reserved first, so that no part of a secret stays behind in a smaller buffer.
+std::string clear_text(std::initializer_list<std::string_view> parts) {
+  size_t size = 0;
+  for (const std::string_view part : parts) size += size_bytes + part.size();
   std::string text;
-  text.reserve(size_bytes + facts.size() + secret.size());
-  for (int shift = 24; shift >= 0; shift -= 8)
-    text += static_cast<char>(facts.size() >> shift & 0xff);
-  return text.append(facts).append(secret);
+  text.reserve(size);
+  for (const std::string_view part : parts) {
+    for (int shift = 24; shift >= 0; shift -= 8)
+      text += static_cast<char>(part.size() >> shift & 0xff);
+    text.append(part);
+  }
+  return text;
 }
 
-Result<Sealed> from_clear_text(std::string_view text) {
-  size_t facts_size = 0;
-  for (size_t i = 0; i < size_bytes && i < text.size(); ++i)
-    facts_size = facts_size << 8 | static_cast<unsigned char>(text[i]);
-  if (text.size() < size_bytes || facts_size > text.size() - size_bytes)
-    return error(Errc::tampered, "its content is malformed");
-  auto facts = Json::parse(text.substr(size_bytes, facts_size));
-  if (!facts) return error(Errc::tampered, "its content is malformed");
+// Takes the next part off `text`; false where it is cut.
+bool take_part(std::string_view& text, std::string_view& part) {
+  if (text.size() < size_bytes) return false;
+  size_t size = 0;
+  for (size_t i = 0; i < size_bytes; ++i) size = size << 8 | static_cast<unsigned char>(text[i]);
+  text.remove_prefix(size_bytes);
+  if (size > text.size()) return false;
+  part = text.substr(0, size);
+  text.remove_prefix(size);
+  return true;
+}
+
+Result<Sealed> from_clear_text(char form, std::string_view text) {
+  const Error bad = error(Errc::tampered, "its content is malformed");
+  std::string_view facts;
+  std::string_view secret;
+  std::string_view refresh_token;
+  if (!take_part(text, facts)) return bad;
+  if (form == 1) {
+    secret = text;
+  } else if (!take_part(text, secret) || !take_part(text, refresh_token) || !text.empty()) {
+    return bad;
+  }
+  auto json = Json::parse(facts);
+  if (!json || !json->view().is_object()) return bad;
   Sealed sealed;
-  sealed.facts = std::move(*facts);
-  sealed.secret = Secret(text.substr(size_bytes + facts_size));
+  sealed.facts = std::move(*json);
+  sealed.secret = Secret(secret);
+  sealed.refresh_token = Secret(refresh_token);
   return sealed;
 }
 
-Result<Secret> open_key(const std::string& path) {
+std::string key_file_of(const std::string& home) {
+  return home + "/credentials.key";
+}
+
+// The key that everything is being sealed with, while not all of it is.
+std::string new_key_file_of(const std::string& home) {
+  return key_file_of(home) + ".new";
+}
+
+Digest state_of(const KeyRecord& record) {
+  std::string text = record.text();
+  const Digest digest = sha256(text);
+  wipe(text);
+  return digest;
+}
+
+// Whoever uses a key shares the directory of credentials; who changes it has it alone.
+Result<Fd> lock_vault(const std::string& directory, int how, Milliseconds patience) {
+  Fd fd(open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!fd) return errno_error("cannot open %s", directory.c_str());
+  for (Milliseconds waited{0};; waited += lock_step) {
+    if (flock(fd.get(), how | LOCK_NB) == 0) return fd;
+    if (errno == EINTR) continue;
+    if (errno != EWOULDBLOCK) return errno_error("cannot lock %s", directory.c_str());
+    if (waited >= patience)
+      return error(Errc::busy, "%s",
+                   how == LOCK_EX ? "the vault is in use: try again in a moment"
+                                  : "the key of the vault is being changed: try again in a moment");
+    const timespec step{0, lock_step.count() * 1'000'000};
+    nanosleep(&step, nullptr);
+  }
+}
+
+Result<void> check_whole(const std::string& home) {
+  if (access(new_key_file_of(home).c_str(), F_OK) != 0) return {};
+  return error(
+      Errc::busy,
+      "the change of the vault's key was interrupted: run 'moat grant rekey', which goes on "
+      "with it");
+}
+
+// What is in the key file; a key is made where there is none. Of several processes one makes it.
+Result<KeyRecord> find_key(const std::string& path, const KeyAccess& access,
+                           std::optional<Secret>& made) {
   for (int attempt = 0; attempt < 2; ++attempt) {
-    auto key = read_private_file(path, key_size);
-    if (key && key->size() == key_size) return key;
-    if (key || key.error().code == Errc::too_large)
-      return error(Errc::tampered, "%s is not a key: restore it from a backup", path.c_str());
-    if (key.error().code != Errc::not_found) return key;
-    std::string made = random_bytes(key_size);
-    const auto created = create_file(path, made, 0600);
-    wipe(made);
+    auto record = read_key_record(path);
+    if (record || record.error().code != Errc::not_found) return record;
+    auto fresh = make_key(access.wanted.value_or(KeySource::file), access);
+    if (!fresh) return fresh.error();
+    std::string text = fresh->record.text();
+    const auto created = create_file(path, text, 0600);
+    wipe(text);
+    if (!created || !*created) forget_key(fresh->record);
     if (!created) return created.error();
+    if (!*created) continue;
+    made = std::move(fresh->key);
+    return std::move(fresh->record);
   }
   return error(Errc::busy, "%s is being replaced by somebody else", path.c_str());
+}
+
+Result<std::pair<char, Secret>> read_sealed(const std::string& path) {
+  auto file = read_private_file(path, max_file);
+  if (!file) return file.error();
+  const std::string_view bytes = file->reveal();
+  if (!bytes.starts_with(magic))
+    return error(Errc::tampered, "%s is not a credential: grant it again", path.c_str());
+  const char form = bytes.size() > magic.size() ? bytes[magic.size()] : '\0';
+  if (form != 1 && form != version)
+    return error(Errc::unsupported, "%s was written by another version of moat: grant it again",
+                 path.c_str());
+  return std::pair(form, Secret(bytes.substr(magic.size() + 1)));
 }
 
 // What is called by a name of ours and this suffix; nothing where there is no such directory.
@@ -128,23 +223,66 @@ Result<std::vector<std::string>> names_in(const std::string& path, std::string_v
 
 }  // namespace
 
-Result<Vault> Vault::open(const std::string& home) {
+bool Vault::exists(const std::string& home) {
+  return access(key_file_of(home).c_str(), F_OK) == 0;
+}
+
+Vault Vault::with_key(const std::string& home, const KeyRecord& record, Secret key) {
   Vault vault;
+  vault.home_ = home;
   vault.directory_ = home + "/credentials";
-  for (const std::string& directory : {home, vault.directory_}) {
+  vault.key_ = std::move(key);
+  vault.key_state_ = state_of(record);
+  return vault;
+}
+
+Result<Vault> Vault::open(const std::string& home, const KeyAccess& access) {
+  const std::string credentials = home + "/credentials";
+  for (const std::string& directory : {home, credentials}) {
     if (auto made = make_private_directory(directory); !made) return made.error();
   }
-  auto key = open_key(home + "/credentials.key");
+  auto lock = lock_vault(credentials, LOCK_SH, lock_patience);
+  if (!lock) return lock.error();
+  if (auto whole = check_whole(home); !whole) return whole.error();
+  std::optional<Secret> made;
+  const std::string path = key_file_of(home);
+  const auto record = find_key(path, access, made);
+  if (!record) return record.error();
+  if (access.wanted && *access.wanted != record->source)
+    return error(
+        Errc::denied,
+        "the vault's key is kept by '%s', and config.yaml has '%s' for it: run 'moat grant "
+        "rekey', which changes that",
+        word_of(record->source), word_of(*access.wanted));
+  lock->reset();
+  if (made) return with_key(home, *record, std::move(*made));
+  auto key = fetch_key(*record, path, access, PassphraseFor::opening);
   if (!key) return key.error();
-  vault.key_ = std::move(*key);
-  return vault;
+  return with_key(home, *record, std::move(*key));
+}
+
+// The same key as when it was opened?
+Result<void> Vault::check_key() const {
+  if (auto whole = check_whole(home_); !whole) return whole;
+  const auto record = read_key_record(key_file_of(home_));
+  if (!record) return record.error();
+  if (state_of(*record) == key_state_) return {};
+  return error(Errc::denied, "the key of the vault was changed meanwhile: start again to use it");
 }
 
 Result<void> Vault::put(const Sealed& sealed) {
   if (auto good = check_names(sealed.name, sealed.profile); !good) return good;
+  const auto lock = lock_vault(directory_, LOCK_SH, Milliseconds(0));
+  if (!lock) return lock.error();
+  if (auto same = check_key(); !same) return same;
+  return write(sealed);
+}
+
+Result<void> Vault::write(const Sealed& sealed) const {
   const std::string facts = sealed.facts.text();
   if (!sealed.facts.view().is_object()) return error(Errc::invalid, "the facts are not an object");
-  if (facts.size() > max_facts || sealed.secret.size() > max_secret)
+  if (facts.size() > max_facts || sealed.secret.size() > max_secret ||
+      sealed.refresh_token.size() > max_secret)
     return error(Errc::too_large, "a credential holds at most 64 KiB, and its facts as much");
   if (!sealed.profile.empty()) {
     for (const std::string& directory :
@@ -152,33 +290,30 @@ Result<void> Vault::put(const Sealed& sealed) {
       if (auto made = make_private_directory(directory); !made) return made;
     }
   }
-  std::string text = clear_text(facts, sealed.secret.reveal());
-  const auto cipher = seal_aes256gcm(key_, text, associated_data(sealed.name, sealed.profile));
+  std::string text = clear_text({facts, sealed.secret.reveal(), sealed.refresh_token.reveal()});
+  const auto cipher =
+      seal_aes256gcm(key_, text, associated_data(version, sealed.name, sealed.profile));
   wipe(text);
   if (!cipher) return cipher.error();
   return write_file_atomically(file_of(directory_, sealed.name, sealed.profile),
-                               std::string(magic) + *cipher, 0600);
+                               std::string(magic) + version + *cipher, 0600);
 }
 
 Result<Sealed> Vault::get(const std::string& name, const std::string& profile) {
   if (auto good = check_names(name, profile); !good) return good.error();
   const std::string path = file_of(directory_, name, profile);
-  const auto file = read_private_file(path, max_file);
+  const auto file = read_sealed(path);
   if (!file && file.error().code == Errc::not_found) return not_stored(name, profile);
   if (!file) return file.error();
-  const std::string_view bytes = file->reveal();
-  if (bytes.substr(0, magic.size() - 1) != magic.substr(0, magic.size() - 1))
-    return error(Errc::tampered, "%s is not a credential: grant it again", path.c_str());
-  if (bytes.size() < magic.size() || bytes[magic.size() - 1] != magic.back())
-    return error(Errc::unsupported, "%s was written by another version of moat: grant it again",
-                 path.c_str());
-  const auto text =
-      open_aes256gcm(key_, bytes.substr(magic.size()), associated_data(name, profile));
-  if (!text)
+  const auto& [form, bytes] = *file;
+  const auto text = open_aes256gcm(key_, bytes.reveal(), associated_data(form, name, profile));
+  if (!text) {
+    if (auto same = check_key(); !same) return same.error();
     return error(Errc::tampered,
                  "%s was changed, or sealed with another key than %s.key: grant it again",
                  path.c_str(), directory_.c_str());
-  auto sealed = from_clear_text(text->reveal());
+  }
+  auto sealed = from_clear_text(form, text->reveal());
   if (!sealed) return sealed.error().in(path);
   sealed->name = name;
   sealed->profile = profile;
@@ -203,26 +338,94 @@ Result<std::vector<std::string>> Vault::profiles() {
   return names_in(directory_ + "/profiles", "");
 }
 
-Result<Vault::Held> Vault::held(const std::string& home) {
+Result<std::vector<Vault::Place>> Vault::places() {
+  auto all = profiles();
+  if (!all) return all.error();
+  all->insert(all->begin(), std::string());
+  std::vector<Place> places;
+  for (const std::string& profile : *all) {
+    auto in_it = names(profile);
+    if (!in_it) return in_it.error();
+    for (std::string& name : *in_it) places.push_back({std::move(name), profile});
+  }
+  return places;
+}
+
+Result<Vault::Held> Vault::held() {
+  const auto all = places();
+  if (!all) return all.error();
   Held held;
-  if (access((home + "/credentials.key").c_str(), F_OK) != 0) return held;
-  auto vault = open(home);
-  if (!vault) return vault.error();
-  auto profiles = vault->profiles();
-  if (!profiles) return profiles.error();
-  profiles->emplace_back();
-  for (const std::string& profile : *profiles) {
-    const auto names = vault->names(profile);
-    if (!names) return names.error();
-    for (const std::string& name : *names) {
-      auto sealed = vault->get(name, profile);
-      if (sealed)
-        held.secrets.push_back(std::move(sealed->secret));
-      else
-        held.closed.push_back(sealed.error());
+  for (const Place& place : *all) {
+    auto sealed = get(place.name, place.profile);
+    if (!sealed) {
+      held.closed.push_back(sealed.error());
+      continue;
     }
+    held.secrets.push_back(std::move(sealed->secret));
+    if (!sealed->refresh_token.empty()) held.secrets.push_back(std::move(sealed->refresh_token));
   }
   return held;
+}
+
+Result<Vault::Held> Vault::held(const std::string& home, const KeyAccess& access) {
+  if (!exists(home)) return Held();
+  auto vault = open(home, access);
+  if (!vault) return vault.error();
+  return vault->held();
+}
+
+// The new key is written first, as credentials.key.new; then everything is sealed with it, each
+// file at once; then it takes the place of the old. At any moment one of the two keys opens each
+// file.
+Result<size_t> Vault::rekey(const std::string& home, const KeyAccess& access) {
+  const std::string path = key_file_of(home);
+  const std::string new_path = new_key_file_of(home);
+  const auto lock = lock_vault(home + "/credentials", LOCK_EX, lock_patience);
+  if (!lock) return lock.error();
+  const auto record = read_key_record(path);
+  if (!record) return record.error();
+  auto key = fetch_key(*record, path, access, PassphraseFor::opening);
+  if (!key) return key.error();
+  Vault old = with_key(home, *record, std::move(*key));
+
+  std::optional<Vault> fresh;
+  auto begun = read_key_record(new_path);
+  if (!begun && begun.error().code != Errc::not_found) return begun.error();
+  if (begun) {
+    auto new_key = fetch_key(*begun, new_path, access, PassphraseFor::finishing);
+    if (!new_key) return new_key.error();
+    fresh = with_key(home, *begun, std::move(*new_key));
+  }
+  const auto all = old.places();
+  if (!all) return all.error();
+  std::vector<Sealed> to_seal;
+  for (const Place& place : *all) {
+    if (fresh && fresh->get(place.name, place.profile)) continue;
+    auto sealed = old.get(place.name, place.profile);
+    if (!sealed) return sealed.error();
+    to_seal.push_back(std::move(*sealed));
+  }
+
+  if (!fresh) {
+    auto made = make_key(access.wanted.value_or(record->source), access);
+    if (!made) return made.error();
+    std::string text = made->record.text();
+    const auto created = create_file(new_path, text, 0600);
+    wipe(text);
+    if (!created) {
+      forget_key(made->record);
+      return created.error();
+    }
+    fresh = with_key(home, made->record, std::move(made->key));
+  }
+  for (const Sealed& sealed : to_seal) {
+    if (auto written = fresh->write(sealed); !written) return written.error();
+  }
+  if (rename(new_path.c_str(), path.c_str()) != 0)
+    return errno_error("cannot put %s in its place", new_path.c_str());
+  if (auto synced = sync_directory(home); !synced) return synced.error();
+  forget_key(*record);
+  return all->size();
 }
 
 }  // namespace moat::store

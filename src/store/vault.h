@@ -1,6 +1,7 @@
 // Vault: secrets sealed at rest, AES-256-GCM, one file each, in $MOAT_HOME/credentials.
 #pragma once
 
+#include <cstddef>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -10,6 +11,7 @@
 #include "core/json.h"
 #include "core/result.h"
 #include "core/secret.h"
+#include "store/vault_key.h"
 
 namespace moat::store {
 
@@ -20,14 +22,18 @@ struct Sealed {
   std::string profile;  // "" for the default
   Json facts;           // an object
   Secret secret;
+  // What a new secret is got with (RFC 6749 section 6), where there is such a thing.
+  Secret refresh_token;
 };
 
 class Vault {
  public:
-  // `home` is $MOAT_HOME. Makes directories (0700) and the key file (32 random bytes, 0600) where
-  // they are missing. Errc::denied when the key file or a directory is readable by others or owned
-  // by somebody else: the message has the chmod that mends it.
-  static Result<Vault> open(const std::string& home);
+  // `home` is $MOAT_HOME. Makes directories (0700) and the key where they are missing: see
+  // vault_key.h for where that is. Errc::denied when the key file or a directory is readable by
+  // others or owned by somebody else (the message has the chmod that mends it), and where the key
+  // is not kept as access.wanted says; Errc::refused without the right passphrase; Errc::busy where
+  // rekey() is under way or was interrupted. Blocks.
+  static Result<Vault> open(const std::string& home, const KeyAccess& access = {});
 
   // Every secret of every profile, and why one could not be opened. Without a vault there are none,
   // and nothing is made.
@@ -35,21 +41,39 @@ class Vault {
     std::vector<Secret> secrets;
     std::vector<Error> closed;
   };
-  static Result<Held> held(const std::string& home);
+  static Result<Held> held(const std::string& home, const KeyAccess& access = {});
+  [[nodiscard]] Result<Held> held();
+  static bool exists(const std::string& home);
+
+  // Seals all there is with a new key, kept as access.wanted says, or as the old one is. Nothing is
+  // changed unless every credential opens. Killed at any moment, it leaves a vault that refuses to
+  // open until it is called again, and then nothing is lost. Gives the number of credentials.
+  static Result<size_t> rekey(const std::string& home, const KeyAccess& access);
 
   // The name and profile are associated data: a file moved to another name does not open. Written
-  // atomically, 0600.
+  // atomically, 0600. Errc::busy while rekey() is under way; Errc::denied once it has been: this
+  // Vault has the old key.
   Result<void> put(const Sealed& sealed);
   // Errc::not_found; Errc::tampered when it was changed, swapped, cut or sealed by another key.
   Result<Sealed> get(const std::string& name, const std::string& profile);
   Result<void> remove(const std::string& name, const std::string& profile);
+  struct Place {
+    std::string name;
+    std::string profile;
+  };
+  Result<std::vector<Place>> places();  // of every credential; sorted, the default profile first
   Result<std::vector<std::string>> names(const std::string& profile);  // sorted
   Result<std::vector<std::string>> profiles();  // sorted; the default, "", not among them
 
  private:
   Vault() = default;
+  static Vault with_key(const std::string& home, const KeyRecord& record, Secret key);
+  [[nodiscard]] Result<void> check_key() const;
+  [[nodiscard]] Result<void> write(const Sealed& sealed) const;
+  std::string home_;
   std::string directory_;
   Secret key_;
+  Digest key_state_{};  // of what the key file says
 };
 
 // The installation's signing key: $MOAT_HOME/audit/key.pem (0600) and key.pub, made at first use.

@@ -158,8 +158,16 @@ int main(int argc, char** argv) {
   const proxy::Injector injector(injections(), {"Authorization", "Cookie", "X-Api-Key"});
   measure("inject a header", 20'000, [&] {
     proxy::Headers headers = keep.request_head.headers;
-    bench::use(injector.apply("https", "api.example.com", headers));
+    std::string path = keep.request_head.path;
+    bench::use(injector.apply("https", "api.example.com", headers, path));
   });
+  const proxy::Injector watchful(
+      injections(), {"Authorization", "Cookie", "X-Api-Key"},
+      {{"example", "example_0123456789abcdefABCDEF0123456789", {"api.example.com"}}});
+  measure("look for a placeholder, at its own host", 20'000,
+          [&] { bench::use(watchful.strayed("api.example.com", keep.request_head)); });
+  measure("the same at another host", 20'000,
+          [&] { bench::use(watchful.strayed("www.example.com", keep.request_head)); });
 
   std::string directory = std::string(argc > 1 ? argv[1] : ".") + "/moat-bench-XXXXXX";
   if (mkdtemp(directory.data()) == nullptr) {

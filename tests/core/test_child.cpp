@@ -64,6 +64,13 @@ void a_signal_that_ended_it_is_told(ChildTest& t) {
   assert_int_equal(t.status->shell(), 128 + SIGTERM);
 }
 
+void it_may_be_kept_from_new_privileges(ChildTest& t) {
+  t.spec.no_new_privileges = true;
+  t.shell("grep NoNewPrivs /proc/self/status");
+  assert_true(t.ended());
+  assert_string_equal(t.output(), "NoNewPrivs:\t1\n");
+}
+
 void it_can_be_sent_a_signal(ChildTest& t) {
   t.spec.argv = {"sleep", "100"};
   t.start();
@@ -194,6 +201,7 @@ int main() {
   const CMUnitTest tests[] = {
       MOAT_TEST(ChildTest, a_child_runs_and_its_status_is_told),
       MOAT_TEST(ChildTest, a_signal_that_ended_it_is_told),
+      MOAT_TEST(ChildTest, it_may_be_kept_from_new_privileges),
       MOAT_TEST(ChildTest, it_can_be_sent_a_signal),
       MOAT_TEST(ChildTest, a_program_that_is_not_there_is_an_error_of_start),
       MOAT_TEST(ChildTest, environment_and_directory_are_those_asked_for),

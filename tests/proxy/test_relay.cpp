@@ -44,6 +44,48 @@ void a_request_passes_unchanged_but_for_the_connections_own(Wall& t) {
               told.end_ns >= told.first_byte_ns);
 }
 
+void a_placeholder_goes_nowhere_but_home(Wall& t) {
+  const std::string fake = "ghp_0123456789abcdefABCDEF0123456789abcd";
+  t.settings.placeholders.push_back({"github", fake, {"api.github.com"}});
+  Peer& agent = t.connect("api.example.com", 80);
+  agent.say(get("api.example.com", "/", "Authorization: Bearer " + fake + "\r\n"));
+  assert_true(t.until_has(agent, "HTTP/1.1 403 Forbidden\r\n"));
+  assert_true(t.until_has(agent,
+                          "X-Moat-Reason: the request would take the placeholder of the "
+                          "grant github to api.example.com"));
+  assert_true(t.until_told());
+  assert_true(t.told().refused);
+  assert_string_equal(t.told().rule.c_str(), "placeholder");
+  assert_int_equal(t.origin.accepted, 0);
+  agent.say(get("api.example.com", "/?q=" + fake));
+  assert_true(t.until_told(2));
+  assert_true(t.told().refused);
+  // In a body it is text like any other.
+  agent.say("POST / HTTP/1.1\r\nHost: api.example.com\r\nContent-Length: " +
+            std::to_string(fake.size()) + "\r\n\r\n" + fake);
+  assert_true(t.until_has(agent, "\r\n\r\nok"));
+  assert_true(t.origin.last().ends_with("\r\n\r\n" + fake));
+}
+
+void a_credential_in_the_target_is_seen_by_the_origin_only(Wall& t) {
+  t.origin_speaks_tls();
+  t.injections.push_back({"search", "api.example.com", "key", Secret("s3cret%2F-0123456789"),
+                          Secret("s3cret/-0123456789"), Injection::Place::query});
+  t.origin.answers = {
+      "HTTP/1.1 302 Found\r\nLocation: https://other.example.com/?key=s3cret%2F-0123456789\r\n"
+      "Content-Length: 18\r\n\r\ns3cret/-0123456789"};
+  Peer& agent = t.connect_tls("api.example.com");
+  agent.say(get("api.example.com", "/find?q=x&key=foreign"));
+  assert_true(t.until_has(agent, "\r\n\r\n******************"));
+  assert_true(t.origin.last().starts_with("GET /find?q=x&key=s3cret%2F-0123456789 HTTP/1.1\r\n"));
+  assert_false(agent.has("s3cret"));
+  assert_true(t.until_told());
+  assert_string_equal(t.told().path.c_str(), "/find?q=x&key=foreign");
+  assert_string_equal(t.told().injected.at(0).c_str(), "search");
+  assert_string_equal(t.told().stripped.at(0).c_str(), "?key");
+  assert_int_equal(t.told().scrubbed, 2);
+}
+
 void a_refusal_says_what_why_and_where(Wall& t) {
   t.settings.policy.mode = Policy::Mode::strict;
   t.settings.policy.mode_where = "agent.yaml:9";
@@ -563,6 +605,8 @@ int main() {
   const CMUnitTest tests[] = {
       MOAT_TEST(Wall, a_request_passes_unchanged_but_for_the_connections_own),
       MOAT_TEST(Wall, a_refusal_says_what_why_and_where),
+      MOAT_TEST(Wall, a_placeholder_goes_nowhere_but_home),
+      MOAT_TEST(Wall, a_credential_in_the_target_is_seen_by_the_origin_only),
       MOAT_TEST(Wall, what_cannot_be_recorded_does_not_pass),
       MOAT_TEST(Wall, a_host_header_for_another_name_is_misdirected),
       MOAT_TEST(Wall, a_host_that_changes_on_keep_alive_is_misdirected),

@@ -211,7 +211,8 @@ struct Wall {
     if (!world) {
       trust = std::make_unique<TrustStore>(settings.upstream_ca_files);
       tls = std::make_unique<TlsContext>(*ca, *trust);
-      injector = std::make_unique<Injector>(std::move(injections), settings.credential_headers);
+      injector = std::make_unique<Injector>(std::move(injections), settings.credential_headers,
+                                            settings.placeholders);
       upstream = std::make_unique<Upstream>(
           loop, settings, *tls, system_clock(),
           [this](const std::string& name, uint16_t port, Resolver::Done done) {

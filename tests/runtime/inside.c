@@ -43,16 +43,15 @@ static socklen_t make_address(struct sockaddr_storage* address, const char* text
   return sizeof *v6;
 }
 
-/* send TYPE ADDRESS PORT TEXT: sends it and prints the answer, or why there is none. */
-static int send_text(int type, char** args) {
-  struct sockaddr_storage address;
-  socklen_t size = make_address(&address, args[0], args[1]);
-  int fd = socket(address.ss_family, type, 0);
-  if (connect(fd, (struct sockaddr*)&address, size) != 0) {
+/* Sends it and prints the answer, or why there is none. */
+static int converse(int type, const struct sockaddr_storage* address, socklen_t size,
+                    const char* text) {
+  int fd = socket(address->ss_family, type, 0);
+  if (connect(fd, (const struct sockaddr*)address, size) != 0) {
     say("connect", errno);
     return 1;
   }
-  if (send(fd, args[2], strlen(args[2]), MSG_NOSIGNAL) < 0) {
+  if (send(fd, text, strlen(text), MSG_NOSIGNAL) < 0) {
     say("send", errno);
     return 1;
   }
@@ -69,6 +68,20 @@ static int send_text(int type, char** args) {
   }
   printf("answer: %.*s\n", (int)got, answer);
   return 0;
+}
+
+/* tcp|udp ADDRESS PORT TEXT */
+static int send_text(int type, char** args) {
+  struct sockaddr_storage address;
+  socklen_t size = make_address(&address, args[0], args[1]);
+  return converse(type, &address, size, args[2]);
+}
+
+/* unix PATH TEXT */
+static int send_unix(char** args) {
+  struct sockaddr_storage address = {.ss_family = AF_UNIX};
+  snprintf(((struct sockaddr_un*)&address)->sun_path, 100, "%s", args[0]);
+  return converse(SOCK_STREAM, &address, sizeof(struct sockaddr_un), args[1]);
 }
 
 /* serve ADDRESS PORT: answers one connection with what it sent. */
@@ -203,6 +216,7 @@ int main(int argc, char** argv) {
   const char* command = argc > 1 ? argv[1] : "";
   if (strcmp(command, "tcp") == 0 && argc == 5) return send_text(SOCK_STREAM, argv + 2);
   if (strcmp(command, "udp") == 0 && argc == 5) return send_text(SOCK_DGRAM, argv + 2);
+  if (strcmp(command, "unix") == 0 && argc == 4) return send_unix(argv + 2);
   if (strcmp(command, "serve") == 0 && argc == 4) return serve(argv + 2);
   if (strcmp(command, "attack") == 0 && argc == 3) return attack(argv + 2);
   if (strcmp(command, "orphan") == 0) return orphan();

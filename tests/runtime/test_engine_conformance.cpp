@@ -191,6 +191,23 @@ void the_seal_is_proved_and_listeners_are_handed_out(ConformanceTest& t) {
   assert_true(t.seen.listeners.size() > 1);
 }
 
+void an_agents_socket_and_known_hosts_are_where_ssh_looks(ConformanceTest& t) {
+  t.spec.ssh_agent = true;
+  t.spec.known_hosts = "git.example.com ssh-ed25519 AAAA\n";
+  const char* script =
+      "cat /etc/ssh/ssh_known_hosts; stat -c '%a %u' $SSH_AUTH_SOCK; test -S $SSH_AUTH_SOCK";
+  assert_int_equal(t.shell(script), 0);
+  const bool right = t.seen.out == format("git.example.com ssh-ed25519 AAAA\n600 %u\n", t.spec.uid);
+  assert_true(right);
+  size_t agents = 0;
+  for (const auto& listener : t.seen.listeners)
+    agents += listener.kind == SandboxListener::Kind::ssh_agent ? 1 : 0;
+  assert_int_equal(agents, 1);
+  t.again();
+  t.spec.ssh_agent = false;
+  assert_int_equal(t.shell("test -z \"$SSH_AUTH_SOCK\" && test ! -e /run/moat/ssh-agent.sock"), 0);
+}
+
 void binary_output_is_exact_and_the_two_streams_apart(ConformanceTest& t) {
   const std::string out = random_bytes(1024 * 1024), err = random_bytes(1024 * 1024);
   t.put("out", out);
@@ -373,6 +390,20 @@ void the_command_has_the_uid_that_was_asked_for(ConformanceTest& t) {
   assert_int_equal(found.st_uid, t.is_docker() ? 1234 : getuid());
 }
 
+void files_are_put_into_the_commands_home(ConformanceTest& t) {
+  if (getuid() != 0 && t.is_docker()) return;
+  t.spec.uid = 1234;
+  t.spec.gid = 1235;
+  t.spec.workdir = "/";
+  t.spec.home_files = {{".npmrc", "a\n"}, {".config/gh/hosts.yml", "b\n"}};
+  assert_int_equal(t.shell("cd; cat .npmrc .config/gh/hosts.yml; stat -c '%a %u' .npmrc .config; "
+                           "echo more >> .npmrc; mkdir .config/own"),
+                   0);
+  const bool as_asked = t.seen.out == "a\nb\n600 1234\n700 1234\n";
+  if (!as_asked) print_error("# %s\n", t.seen.out.c_str());
+  assert_true(as_asked);
+}
+
 void mounts_are_writable_only_where_asked(ConformanceTest& t) {
   std::ofstream(t.directory + "/other/given") << "given\n";
   assert_int_equal(t.shell("cat /mnt/other/given; touch /mnt/other/new 2>/dev/null; echo $?; "
@@ -509,6 +540,7 @@ int main(int argc, char** argv) {
       MOAT_TEST(ConformanceTest, an_exit_status_comes_through),
       MOAT_TEST(ConformanceTest, a_death_by_signal_comes_through),
       MOAT_TEST(ConformanceTest, the_seal_is_proved_and_listeners_are_handed_out),
+      MOAT_TEST(ConformanceTest, an_agents_socket_and_known_hosts_are_where_ssh_looks),
       MOAT_TEST(ConformanceTest, binary_output_is_exact_and_the_two_streams_apart),
       MOAT_TEST(ConformanceTest, a_very_short_life_loses_nothing),
       MOAT_TEST(ConformanceTest, stdin_goes_in_and_ends),
@@ -522,6 +554,7 @@ int main(int argc, char** argv) {
       MOAT_TEST(ConformanceTest, the_environment_is_what_was_asked_for),
       MOAT_TEST(ConformanceTest, files_in_the_workspace_belong_to_the_right_user),
       MOAT_TEST(ConformanceTest, the_command_has_the_uid_that_was_asked_for),
+      MOAT_TEST(ConformanceTest, files_are_put_into_the_commands_home),
       MOAT_TEST(ConformanceTest, mounts_are_writable_only_where_asked),
       MOAT_TEST(ConformanceTest, a_mount_that_cannot_be_is_refused_by_name),
       MOAT_TEST(ConformanceTest, a_signal_reaches_the_command),

@@ -401,7 +401,8 @@ void a_listener_must_be_one(ChannelTest& t) {
   const Fd file(open("/etc/passwd", O_RDONLY | O_CLOEXEC));
   auto pair = make_socket_pair(SOCK_STREAM);
   const std::string body("\x01\x01\x00\x03\x35\x00", 6);
-  const std::string unknown("\x09\x01\x00\x03\x35\x00", 6);
+  const std::string agent("\x09\x00\x00\x03\x35\x00", 6);
+  const std::string unknown("\x0a\x01\x00\x03\x35\x00", 6);
   const std::string no_dns("\x01\x01\x00\x07\x35\x00", 6);
   struct Case {
     std::string body;
@@ -412,6 +413,7 @@ void a_listener_must_be_one(ChannelTest& t) {
       {body, {file.get(), t.udp.get()}},        {body, {pair->first.get(), t.udp.get()}},
       {body, {t.udp.get(), t.udp.get()}},       {body, {t.tcp.get(), t.tcp.get()}},
       {body, {t.tcp.get(), unbound.get()}},     {body, {t.tcp.get()}},
+      {agent, {t.tcp.get(), t.udp.get()}},      {agent, {pair->first.get(), t.udp.get()}},
       {unknown, {t.tcp.get(), t.udp.get()}},    {no_dns, {t.tcp.get(), t.tcp.get()}},
       {body + "x", {t.tcp.get(), t.udp.get()}}, {"", {}},
   };

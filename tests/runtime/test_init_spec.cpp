@@ -76,6 +76,26 @@ void every_part_is_told(Nothing&) {
   assert_true(told);
 }
 
+void an_agent_is_told_of_with_its_variable(Nothing&) {
+  SandboxSpec spec = minimal();
+  spec.known_hosts = "git.example.com ssh-ed25519 AAAA\n";
+  auto bytes = encode_init_spec(make_init_spec(spec, true));
+  bool told = bytes && !has(*bytes, MOAT_SPEC_KNOWN_HOSTS, spec.known_hosts) &&
+              bytes->find("SSH_AUTH_SOCK") == std::string::npos;
+  assert_true(told);
+  spec.ssh_agent = true;
+  bytes = encode_init_spec(make_init_spec(spec, true));
+  told = bytes && has(*bytes, MOAT_SPEC_AGENT, "/run/moat/ssh-agent.sock") &&
+         has(*bytes, MOAT_SPEC_KNOWN_HOSTS, spec.known_hosts) &&
+         has(*bytes, MOAT_SPEC_ENV, "SSH_AUTH_SOCK=/run/moat/ssh-agent.sock");
+  assert_true(told);
+  spec.env = {{"SSH_AUTH_SOCK", "/my/own"}};
+  bytes = encode_init_spec(make_init_spec(spec, true));
+  told = bytes && has(*bytes, MOAT_SPEC_ENV, "SSH_AUTH_SOCK=/my/own") &&
+         !has(*bytes, MOAT_SPEC_ENV, "SSH_AUTH_SOCK=/run/moat/ssh-agent.sock");
+  assert_true(told);
+}
+
 void what_would_be_cut_short_is_refused(Nothing&) {
   SandboxSpec spec = minimal();
   spec.command = {std::string("a\0b", 3)};
@@ -105,14 +125,33 @@ void what_is_too_large_is_refused(Nothing&) {
   assert_true(!encoded && encoded.error().code == Errc::too_large);
 }
 
+void files_of_the_home_are_left_out_where_the_hosts_own_lie(Nothing&) {
+  SandboxSpec spec;
+  spec.uid = 1000;
+  spec.command = {"true"};
+  spec.home_files = {{".npmrc", "a"}, {".config/gh/hosts.yml", "b"}};
+  assert_int_equal(make_init_spec(spec, true).home_files.size(), 2);
+  spec.mounts.push_back({"/x", "/home/agent/.config", false});
+  const InitSpec made = make_init_spec(spec, true);
+  assert_int_equal(made.home_files.size(), 1);
+  assert_string_equal(made.home_files[0].path.c_str(), ".npmrc");
+  const auto bytes = encode_init_spec(made);
+  assert_true(bytes.has_value());
+  assert_true(bytes->find(".npmrc\na") != std::string::npos);
+  spec.mounts.push_back({"/y", "/home/agent", false});
+  assert_true(make_init_spec(spec, true).home_files.empty());
+}
+
 }  // namespace
 
 int main() {
   const CMUnitTest tests[] = {
       MOAT_TEST(Nothing, home_is_what_the_engine_says_or_the_usual_one),
+      MOAT_TEST(Nothing, files_of_the_home_are_left_out_where_the_hosts_own_lie),
       MOAT_TEST(Nothing, the_hosts_own_bundle_is_left_alone),
       MOAT_TEST(Nothing, http_and_https_are_always_listened_on),
       MOAT_TEST(Nothing, every_part_is_told),
+      MOAT_TEST(Nothing, an_agent_is_told_of_with_its_variable),
       MOAT_TEST(Nothing, what_would_be_cut_short_is_refused),
       MOAT_TEST(Nothing, what_is_too_large_is_refused),
   };

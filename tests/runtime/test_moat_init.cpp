@@ -350,6 +350,26 @@ void nor_has_a_containers_root(Container& t) {
   t.spec.uid = t.spec.gid = 0;
   if (geteuid() == 0) check_status(t, "0");
 }
+constexpr const char* show_home =
+    "cd; for f in .npmrc .config/gh/hosts.yml .mounted/a .linked/b; do echo $f; "
+    "stat -c '%a %u' $f; cat $f; done 2>/dev/null; ls -A /tmp";
+
+void put_files_into_the_home(SandboxTest& t) {
+  t.spec.home_files = {{".npmrc", "token=a\n"},
+                       {".config/gh/hosts.yml", "b: c\nd: e\n"},
+                       {".mounted/a", "x"},
+                       {".linked/b", "x"}};
+  t.spec.env.emplace_back("HOME", t.spec.home);
+  t.spec.command = {"sh", "-c", show_home};
+}
+
+void also_files_for_a_containers_user(Container& t) {
+  if (geteuid() != 0) return;
+  put_files_into_the_home(t);
+  const bool ran = t.run();
+  expect(t, ran);
+  expect(t, t.said(".config/gh/hosts.yml\n600 1000\nb: c\n"));
+}
 void also_for_a_containers_user(Container& t) {
   if (geteuid() == 0) attack_and_fail(t);
 }
@@ -412,6 +432,26 @@ void the_proof_holds_where_its_ports_collide(SandboxTest& t) {
   expect(t, t.told.proved("ipv6") == "every port by nf_tables");
 }
 
+void files_are_put_into_the_home(SandboxTest& t) {
+  put_files_into_the_home(t);
+  const bool ran = t.run();
+  expect(t, ran);
+  expect(t, t.output ==
+                ".npmrc\n600 1000\ntoken=a\n.config/gh/hosts.yml\n600 1000\nb: c\nd: e\n"
+                ".mounted/a\n600 1000\nx.linked/b\n600 1000\nx");
+}
+
+// What is there already, what is mounted, and where a link leads is not theirs.
+void what_the_home_has_is_left_as_it_is(SandboxTest& t) {
+  put_files_into_the_home(t);
+  t.more_arguments = {"--dir", "/home", "--dir", "/home/agent", "--tmpfs", "/home/agent/.mounted"};
+  t.before_init = "cd /home/agent; echo mine > .npmrc; ln -s /tmp .linked; ln -s /tmp/x .config";
+  const bool ran = t.run();
+  expect(t, ran);
+  expect(t, t.said("\nmine\n.config") && !t.said("token=a") && !t.said("b: c"));
+  expect(t, !t.said("x"));
+}
+
 // What is no store, and what a link makes of a mount, is not Java's to be replaced.
 void java_stores_are_replaced_and_nothing_else(SandboxTest& t) {
   t.more_arguments = {"--tmpfs", "/mounted"};
@@ -434,6 +474,51 @@ void init_hides_its_token(SandboxTest& t) {
   const bool ran = t.run();
   expect(t, ran);
   expect(t, t.said("moat-init") && !t.said(t.channel->token()) && !t.said("init.sock"));
+}
+
+template <class Test>
+void an_agents_socket_is_handed_out(Test& t) {
+  t.spec.agent = "/run/moat/ssh-agent.sock";
+  t.spec.known_hosts = "git.example.com ssh-ed25519 AAAA\n";
+  t.spec.command = {"sh", "-c",
+                    "cat /etc/ssh/ssh_known_hosts; stat -c '%a %u' /run/moat/ssh-agent.sock; "
+                    "/run/moat/inside unix /run/moat/ssh-agent.sock hello"};
+  const bool sealed = t.seal();
+  expect(t, sealed);
+  expect(t, t.told.proved("ssh-agent") == t.spec.agent);
+  const SandboxListener* agent = t.told.listener(Kind::ssh_agent, false);
+  expect(t, agent != nullptr);
+  t.channel->go();
+  Fd client;
+  t.turn_until([&] {
+    client = Fd(accept4(agent->fd.get(), nullptr, nullptr, SOCK_CLOEXEC));
+    return client || t.told.over();
+  });
+  expect(t, static_cast<bool>(client));
+  char bytes[16];
+  const ssize_t got = recv(client.get(), bytes, sizeof bytes, 0);
+  expect(t, got == 5 && send(client.get(), "welcome", 7, MSG_NOSIGNAL) == 7);
+  t.end();
+  expect(t, t.output == t.spec.known_hosts + "600 1000\nanswer: welcome\n");
+}
+void a_users_agent(SandboxTest& t) {
+  an_agents_socket_is_handed_out(t);
+}
+void an_agent_of_an_ordinary_users(AsUser& t) {
+  an_agents_socket_is_handed_out(t);
+}
+void a_containers_agent(Container& t) {
+  an_agents_socket_is_handed_out(t);
+}
+
+void known_hosts_of_the_image_are_kept(SandboxTest& t) {
+  t.before_init = "mkdir /etc/ssh; printf old >/etc/ssh/ssh_known_hosts";
+  t.spec.agent = "/run/moat/ssh-agent.sock";
+  t.spec.known_hosts = "new\n";
+  t.spec.command = {"cat", "/etc/ssh/ssh_known_hosts"};
+  const bool ran = t.run();
+  expect(t, ran);
+  expect(t, t.output == "old\nnew\n");
 }
 
 void the_ca_is_trusted_by_file_and_by_variable(SandboxTest& t) {
@@ -602,8 +687,15 @@ int main(int argc, char** argv) {
       MOAT_TEST(Container, an_interface_that_leads_out_ends_it_before_anything_is_changed),
       MOAT_TEST(SandboxTest, where_ipv6_is_off_the_proof_says_so),
       MOAT_TEST(SandboxTest, java_stores_are_replaced_and_nothing_else),
+      MOAT_TEST(SandboxTest, files_are_put_into_the_home),
+      MOAT_TEST(SandboxTest, what_the_home_has_is_left_as_it_is),
+      MOAT_TEST(Container, also_files_for_a_containers_user),
       MOAT_TEST(SandboxTest, the_proof_holds_where_its_ports_collide),
       MOAT_TEST(SandboxTest, init_hides_its_token),
+      MOAT_TEST(SandboxTest, a_users_agent),
+      MOAT_TEST(AsUser, an_agent_of_an_ordinary_users),
+      MOAT_TEST(Container, a_containers_agent),
+      MOAT_TEST(SandboxTest, known_hosts_of_the_image_are_kept),
       MOAT_TEST(SandboxTest, the_ca_is_trusted_by_file_and_by_variable),
       MOAT_TEST(SandboxTest, a_bundle_that_exists_is_appended_to_once),
       MOAT_TEST(SandboxTest, a_read_only_root_is_named),

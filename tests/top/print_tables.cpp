@@ -8,6 +8,7 @@
 #include "grant.h"
 #include "proxy/http2_origin.h"
 #include "proxy/proxy.h"
+#include "proxy/ssh_agent_service.h"
 #include "runtime/engine.h"
 #include "user_config.h"
 
@@ -57,6 +58,13 @@ void print_limits() {
   limit("between requests, an origin's side", seconds(limits.pool_idle));
 }
 
+void print_ssh_limits() {
+  const proxy::SshAgentLimits limits;
+  limit("clients at once", std::to_string(limits.connections));
+  limit("a request of a client's", bytes(limits.message_bytes));
+  limit("a signature by the agent on the host", seconds(limits.signing));
+}
+
 void print_http2_limits() {
   const proxy::Limits limits;
   const proxy::Http2Limits& http2 = limits.http2;
@@ -76,6 +84,20 @@ void print_http2_limits() {
   limit("answers to them that nobody reads", std::to_string(http2.control_frames));
 }
 
+void print_provider(const Provider& provider) {
+  printf("provider\t%s\n", provider.name.c_str());
+  if (provider.device)
+    printf("variable\tmoat-grant.1\t%s\n", provider.device->client_id_variable.c_str());
+  for (const ProviderSite& site : provider.sites) {
+    for (const TokenSource& source : site.sources)
+      if (source.kind == TokenSource::Kind::variable)
+        printf("variable\tmoat-grant.1\t%s\n", source.text.c_str());
+    for (const ProviderHost& host : site.hosts)
+      if (host.host.find("{host}") == std::string::npos)
+        printf("host\tmoat-grant.1\t%s\n", host.host.c_str());
+  }
+}
+
 }  // namespace
 
 int main() {
@@ -89,14 +111,10 @@ int main() {
   for (const UserConfigKey& key : user_config_keys()) printf("userkey\t%s\n", key.path);
   for (const std::string& variable : runtime::ca_environment)
     printf("variable\tmoat.7\t%s\n", variable.c_str());
-  for (const Provider& provider : providers()) {
-    printf("variable\tmoat-grant.1\t%s\n", provider.client_id_variable);
-    for (const ProviderSite& site : provider.sites)
-      for (const char* variable : site.variables) printf("variable\tmoat-grant.1\t%s\n", variable);
-    for (const ProviderHost& host : provider.sites.front().hosts)
-      printf("host\tmoat-grant.1\t%s\n", host.host);
-  }
+  for (const ProviderKey& key : provider_keys()) printf("providerkey\t%s\n", key.path);
+  for (const Provider& provider : providers()) print_provider(provider);
   print_limits();
   print_http2_limits();
+  print_ssh_limits();
   return 0;
 }

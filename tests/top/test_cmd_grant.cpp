@@ -1,9 +1,11 @@
 // `moat grant` and `moat revoke` as a person runs them: in a process of their own, against a
 // service on loopback, with what they print and leave behind looked through for the token.
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
@@ -19,6 +21,7 @@
 #include "grant.h"
 #include "http_fixture.h"
 #include "moat_test.h"
+#include "store/vault.h"
 
 using namespace moat;
 using moat::test::HttpAnswer;
@@ -234,7 +237,7 @@ void a_signal_ends_the_waiting_with_nothing_stored(CommandTest& t) {
 }
 
 void without_a_client_id_it_says_what_to_do(CommandTest& t) {
-  if (find_provider("github")->client_id != nullptr) return;  // one is built in
+  if (!find_provider("github")->device->client_id.empty()) return;  // one is built in
   assert_int_equal(t.grant(), 1);
   for (const char* words : {"GITHUB_TOKEN or GH_TOKEN", "settings/applications/new", "--client-id",
                             "MOAT_GITHUB_CLIENT_ID", "--token-stdin"})
@@ -304,11 +307,152 @@ void revoke_forgets_and_says_what_is_not_there(CommandTest& t) {
   assert_int_equal(t.run({"revoke", "githb"}), 1);
   assert_true(t.tells("did you mean 'github'? (stored: github)"));
   assert_int_equal(t.run({"revoke", "github"}), 0);
-  assert_string_equal(t.out.c_str(), "GitHub credential removed\n");
+  assert_string_equal(t.out.c_str(), "GitHub credential removed; the service was not told\n");
   assert_false(t.stored().has_value());
   assert_int_equal(t.run({"revoke", "github"}), 1);
   assert_true(t.tells("no credential 'github' is stored (stored: none)"));
   assert_int_equal(t.run({"revoke", "../key"}), 1);
+}
+
+// What a provider of another kind would keep: a credential with an address that takes it back.
+void seal_one_that_can_be_revoked(CommandTest& t, const std::string& url) {
+  const std::string home = t.directory + "/home";
+  auto vault = store::Vault::open(home);
+  assert_true(vault.has_value());
+  store::Sealed sealed;
+  sealed.name = "github";
+  sealed.facts = Json::object().set("provider", "github").set("client_id", "Iv1.x&y");
+  sealed.facts.set("revoke_url", url);
+  sealed.secret = Secret(token);
+  sealed.refresh_token = Secret("ghr_refresh");
+  assert_true(vault->put(sealed).has_value());
+}
+
+void revoke_tells_the_service_where_it_wants_to_know(CommandTest& t) {
+  t.poll = {200, ""};
+  seal_one_that_can_be_revoked(t, t.service.url("/revoke"));
+  assert_int_equal(t.run({"revoke", "--json", "github"}), 0);
+  assert_string_equal(t.out.c_str(),
+                      "{\"revoked\":[\"github\"],\"revoked_at_service\":[\"github\"]}\n");
+  const auto& requests = t.service.requests();
+  assert_int_equal(requests.size(), 2);
+  assert_string_equal(requests[0].body.c_str(),
+                      "token=ghr_refresh&token_type_hint=refresh_token&client_id=Iv1.x%26y");
+  assert_string_equal(
+      requests[1].body.c_str(),
+      (std::string("token=") + token + "&token_type_hint=access_token&client_id=Iv1.x%26y")
+          .c_str());
+  assert_false(t.stored().has_value());
+}
+
+void a_service_that_does_not_revoke_is_told_of(CommandTest& t) {
+  t.poll = {503, R"({"error":"temporarily_\u001bunavailable"})"};
+  seal_one_that_can_be_revoked(t, t.service.url("/revoke"));
+  assert_int_equal(t.run({"revoke", "github"}), 1);
+  assert_true(t.tells("answered 503, temporarily_\\x1bunavailable"));
+  assert_true(t.tells("good until it is revoked there"));
+  assert_false(t.stored().has_value());
+  // A token goes to nobody in the clear.
+  seal_one_that_can_be_revoked(t, "http://api.github.com/revoke");
+  assert_int_equal(t.run({"revoke", "github"}), 1);
+  assert_true(t.tells("not an https:// URL"));
+}
+
+void list_and_show_tell_all_but_the_secret(CommandTest& t) {
+  assert_int_equal(t.run({"grant list"}), 0);
+  assert_true(t.out.empty() && t.tells("nothing is stored"));
+  t.input = token;
+  assert_int_equal(t.grant({"--token-stdin"}), 0);
+  assert_int_equal(t.grant({"--token-stdin", "--profile", "work"}), 0);
+  assert_int_equal(t.run({"grant list"}), 0);
+  assert_int_equal(std::count(t.out.begin(), t.out.end(), '\n'), 3);
+  assert_true(t.out.find("octocat") != std::string::npos);
+  assert_int_equal(t.run({"grant list", "--profile", "work", "--json"}), 0);
+  const auto listed = Json::parse(t.out);
+  assert_true(listed.has_value());
+  assert_string_equal((*listed)["profile"].string().c_str(), "work");
+  assert_string_equal((*listed)["last_four"].string().c_str(), "cret");
+
+  assert_int_equal(t.run({"grant show", "github"}), 0);
+  for (const char* line : {"Name:       github\n", "Profile:    -\n", "Type:       token\n",
+                           "Source:     standard input\n", "Scopes:     repo, read:org\n",
+                           "Expires:    -\n", "Checked:    yes\n", "Ends in:    cret\n"})
+    assert_true(t.out.find(line) != std::string::npos);
+  assert_int_equal(t.run({"grant show", "github", "--json"}), 0);
+  assert_string_equal((*Json::parse(t.out))["type"].string().c_str(), "token");
+  assert_true(t.out.find(token) == std::string::npos);
+  assert_int_equal(t.run({"grant show", "githb"}), 1);
+  assert_true(t.tells("did you mean 'github'?"));
+  assert_int_equal(t.run({"grant show", "github", "--profile", "home"}), 1);
+  assert_int_equal(t.run({"grant show", "github", "--profile", "../x"}), 1);
+}
+
+void one_that_does_not_open_hides_no_other(CommandTest& t) {
+  t.input = token;
+  assert_int_equal(t.grant({"--token-stdin"}), 0);
+  assert_int_equal(t.grant({"--token-stdin", "--profile", "work"}), 0);
+  const std::string credentials = t.directory + "/home/credentials/";
+  // Swapped: each is whole, and neither is what it is called.
+  std::filesystem::rename(credentials + "github.enc", credentials + "x.enc");
+  std::filesystem::rename(credentials + "profiles/work/github.enc", credentials + "github.enc");
+  assert_int_equal(t.run({"grant list"}), 1);
+  assert_true(t.tells("github.enc was changed") && t.tells("x.enc was changed"));
+  assert_int_equal(t.run({"grant show", "github"}), 1);
+}
+
+void profiles_are_apart_and_may_be_named_once_for_all(CommandTest& t) {
+  t.environment["MOAT_PROFILE"] = "work";
+  t.input = token;
+  assert_int_equal(t.grant({"--token-stdin"}), 0);
+  assert_int_equal(t.run({"grant show", "github"}), 0);
+  // The flag wins over the variable.
+  assert_int_equal(t.run({"grant show", "--profile", "home", "github"}), 1);
+  assert_int_equal(t.run({"revoke", "--profile", "home", "github"}), 1);
+  t.environment["MOAT_PROFILE"] = "";
+  assert_int_equal(t.run({"revoke", "github"}), 1);
+  t.environment["MOAT_PROFILE"] = "work";
+  assert_int_equal(t.run({"revoke", "github"}), 0);
+}
+
+void the_key_is_kept_as_config_yaml_says(CommandTest& t) {
+  const std::string passphrase = t.directory + "/passphrase";
+  std::ofstream(passphrase) << "correct horse\n";
+  chmod(passphrase.c_str(), 0600);
+  t.input = token;
+  assert_int_equal(t.run({"grant rekey"}), 1);
+  assert_true(t.tells("there is no vault yet"));
+  assert_int_equal(t.grant({"--token-stdin"}), 0);
+  std::ofstream(t.directory + "/home/config.yaml") << "vault: {key: passphrase}\n";
+  assert_int_equal(t.run({"grant show", "github"}), 1);
+  assert_true(t.tells("run 'moat grant rekey'"));
+  assert_int_equal(t.run({"grant rekey"}), 1);  // nobody to ask
+  assert_true(t.tells("MOAT_PASSPHRASE_FILE"));
+  t.environment["MOAT_PASSPHRASE_FILE"] = passphrase;
+  assert_int_equal(t.run({"grant rekey"}), 0);
+  assert_string_equal(t.out.c_str(),
+                      "1 credential is sealed with a new key, kept by 'passphrase'\n");
+  assert_int_equal(t.run({"grant show", "github"}), 0);
+
+  chmod(passphrase.c_str(), 0640);
+  assert_int_equal(t.run({"grant show", "github"}), 1);
+  assert_true(t.tells("is open to others") && t.tells("MOAT_PASSPHRASE_FILE"));
+  std::ofstream(passphrase) << "incorrect horse\n";
+  chmod(passphrase.c_str(), 0600);
+  assert_int_equal(t.run({"grant show", "github"}), 1);
+  assert_true(t.tells("not the right one"));
+
+  std::ofstream(passphrase) << "correct horse\n";
+  std::ofstream(passphrase + "2") << "short";
+  chmod((passphrase + "2").c_str(), 0600);
+  t.environment["MOAT_NEW_PASSPHRASE_FILE"] = passphrase + "2";
+  assert_int_equal(t.run({"grant rekey", "--json"}), 1);
+  assert_true(t.tells("at least 8 characters"));
+  std::ofstream(passphrase + "2") << "battery staple";
+  assert_int_equal(t.run({"grant rekey", "--json"}), 0);
+  assert_string_equal(t.out.c_str(), "{\"credentials\":1,\"key\":\"passphrase\"}\n");
+  assert_int_equal(t.run({"grant show", "github"}), 1);
+  t.environment["MOAT_PASSPHRASE_FILE"] = passphrase + "2";
+  assert_int_equal(t.run({"grant show", "github"}), 0);
 }
 
 }  // namespace
@@ -329,6 +473,12 @@ int main() {
       MOAT_TEST(CommandTest, connect_to_leads_a_name_elsewhere),
       MOAT_TEST(CommandTest, usage_errors_say_what_is_known),
       MOAT_TEST(CommandTest, revoke_forgets_and_says_what_is_not_there),
+      MOAT_TEST(CommandTest, revoke_tells_the_service_where_it_wants_to_know),
+      MOAT_TEST(CommandTest, a_service_that_does_not_revoke_is_told_of),
+      MOAT_TEST(CommandTest, list_and_show_tell_all_but_the_secret),
+      MOAT_TEST(CommandTest, one_that_does_not_open_hides_no_other),
+      MOAT_TEST(CommandTest, profiles_are_apart_and_may_be_named_once_for_all),
+      MOAT_TEST(CommandTest, the_key_is_kept_as_config_yaml_says),
   };
   return cmocka_run_group_tests_name("top/cmd_grant", tests, nullptr, nullptr);
 }

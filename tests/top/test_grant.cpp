@@ -1,5 +1,6 @@
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <stdexcept>
@@ -125,9 +126,25 @@ void a_stored_grant_is_opened(GrantTest& t) {
 void one_error_names_everything_that_is_missing(GrantTest& t) {
   const auto uses = resolve_grants(t.home, {{"githb", "agent.yaml:5:5"}, {"github", "--grant"}});
   assert_false(uses.has_value());
+  const std::string& message = uses.error().message;
+  assert_true(
+      message.starts_with("agent.yaml:5:5: unknown grant 'githb', did you mean 'github'? "));
+  assert_true(
+      message.ends_with("; --grant: no GitHub credential is stored, run 'moat grant github'"));
+}
+
+void what_has_expired_is_missing(GrantTest& t) {
+  store::Sealed old = GrantTest::sealed("github.com");
+  old.facts.set("expires_at", "2020-01-31T12:00:00Z");
+  t.store(old);
+  const auto uses = resolve_grants(t.home, {{"github", "--grant"}});
+  assert_false(uses.has_value());
   assert_string_equal(uses.error().message.c_str(),
-                      "agent.yaml:5:5: unknown grant 'githb', did you mean 'github'? (known: "
-                      "github); --grant: no GitHub credential is stored, run 'moat grant github'");
+                      "--grant: the GitHub credential has expired on 2020-01-31T12:00:00.000000Z, "
+                      "run 'moat grant github' again");
+  old.facts.set("expires_at", "2120-01-31T12:00:00Z");
+  t.store(old);
+  assert_true(resolve_grants(t.home, {{"github", "--grant"}}).has_value());
 }
 
 void no_grants_touch_no_vault(GrantTest& t) {
@@ -147,6 +164,83 @@ void a_tampered_credential_is_an_error_of_its_own(GrantTest& t) {
   assert_true(uses.error().code == Errc::tampered);
 }
 
+store::Sealed sealed_for(const char* name, const char* secret) {
+  store::Sealed out;
+  out.name = name;
+  out.facts = Json::object();
+  out.secret = Secret(secret);
+  return out;
+}
+
+void a_sandbox_gets_a_placeholder_that_is_never_the_same(GrantTest&) {
+  const Provider& provider = *find_provider("anthropic");
+  const auto sealed = sealed_for("anthropic", "sk-ant-api03-real");
+  const auto use = use_grant(provider, sealed);
+  const auto again = use_grant(provider, sealed);
+  assert_true(use.has_value() && again.has_value());
+  assert_int_equal(use->env.size(), 1);
+  assert_string_equal(use->env[0].first.c_str(), "ANTHROPIC_API_KEY");
+  assert_string_equal(use->env[0].second.c_str(), use->placeholder->text.c_str());
+  assert_true(use->placeholder->text.starts_with("sk-ant-api03-"));
+  assert_true(use->placeholder->text != again->placeholder->text);
+  assert_string_equal(use->placeholder->hosts.at(0).c_str(), "api.anthropic.com");
+  assert_int_equal(use->placeholder->text.find("real"), std::string::npos);
+}
+
+void a_file_of_a_placeholders_names_the_server(GrantTest&) {
+  const auto use = use_grant(*find_provider("github"), GrantTest::sealed("ghe.example.com"));
+  assert_true(use.has_value());
+  assert_int_equal(use->files.size(), 1);
+  assert_string_equal(use->files[0].path.c_str(), ".config/gh/hosts.yml");
+  assert_true(use->files[0].text.starts_with("ghe.example.com:\n"));
+  assert_true(use->files[0].text.find(use->placeholder->text) != std::string::npos);
+}
+
+void what_the_user_sets_stays_as_it_is(GrantTest&) {
+  std::vector<GrantUse> uses;
+  auto use = use_grant(*find_provider("anthropic"), sealed_for("anthropic", "sk-ant-api03-real"));
+  assert_true(use.has_value());
+  use->files = {{".a", "1"}};
+  uses.push_back(std::move(*use));
+  std::vector<std::pair<std::string, std::string>> env = {{"ANTHROPIC_API_KEY", "mine"}};
+  std::vector<runtime::HomeFile> files;
+  add_placeholders(uses, env, files);
+  assert_int_equal(env.size(), 1);
+  assert_string_equal(env[0].second.c_str(), "mine");
+  assert_int_equal(files.size(), 1);
+}
+
+void a_credential_stands_where_the_provider_says(GrantTest&) {
+  const auto provider = parse_provider(
+      "name: own\ntitle: Own\nhost: own.example\nhosts:\n"
+      "  - {host: q.own.example, query: key, without: [token]}\n"
+      "  - {host: p.own.example, path: /bot}\n"
+      "  - {host: b.own.example, basic: ''}\n"
+      "  - {host: h.own.example, header: X-Key, prefix: 'Key '}\n"
+      "  - {host: n.own.example}\n",
+      "own.yaml");
+  assert_true(provider.has_value());
+  const auto use = use_grant(*provider, sealed_for("own", "user:s/cret"));
+  assert_true(use.has_value());
+  assert_int_equal(use->hosts.size(), 5);
+  assert_false(use->placeholder.has_value());
+  using Place = proxy::Injection::Place;
+  const proxy::Injection* query = injection_for(*use, "q.own.example");
+  assert_true(query->place == Place::query && query->value.equals("user%3As%2Fcret"));
+  const proxy::Injection* path = injection_for(*use, "p.own.example");
+  assert_true(path->place == Place::path && path->value.equals("user:s%2Fcret"));
+  const proxy::Injection* basic = injection_for(*use, "b.own.example");
+  assert_true(basic->value.equals("Basic " + base64("user:s/cret")));
+  assert_true(basic->secret.equals("s/cret"));
+  assert_true(injection_for(*use, "h.own.example")->value.equals("Key user:s/cret"));
+  assert_null(injection_for(*use, "n.own.example"));
+  // What is only removed is an injection of nothing.
+  const bool removes = std::any_of(
+      use->injections.begin(), use->injections.end(),
+      [](const auto& injection) { return injection.header == "token" && injection.value.empty(); });
+  assert_true(removes);
+}
+
 }  // namespace
 
 int main() {
@@ -157,8 +251,13 @@ int main() {
       MOAT_TEST(GrantTest, a_grant_without_a_host_is_for_the_public_service),
       MOAT_TEST(GrantTest, a_secret_that_would_write_headers_of_its_own_is_refused),
       MOAT_TEST(GrantTest, a_stored_host_that_is_none_is_refused),
+      MOAT_TEST(GrantTest, a_sandbox_gets_a_placeholder_that_is_never_the_same),
+      MOAT_TEST(GrantTest, a_file_of_a_placeholders_names_the_server),
+      MOAT_TEST(GrantTest, what_the_user_sets_stays_as_it_is),
+      MOAT_TEST(GrantTest, a_credential_stands_where_the_provider_says),
       MOAT_TEST(GrantTest, a_stored_grant_is_opened),
       MOAT_TEST(GrantTest, one_error_names_everything_that_is_missing),
+      MOAT_TEST(GrantTest, what_has_expired_is_missing),
       MOAT_TEST(GrantTest, no_grants_touch_no_vault),
       MOAT_TEST(GrantTest, a_tampered_credential_is_an_error_of_its_own),
   };

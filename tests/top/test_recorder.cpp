@@ -1,5 +1,7 @@
 #include "recorder.h"
 
+#include <sys/resource.h>
+
 #include <algorithm>
 #include <csignal>
 #include <optional>
@@ -264,6 +266,30 @@ std::vector<std::string> described(const std::string& type) {
   return members;
 }
 
+// Whoever goes on asking while nothing can be written neither fills the queue nor ends the run.
+void refusals_are_counted_when_they_cannot_be_written(RecorderTest& t) {
+  signal(SIGXFSZ, SIG_IGN);
+  assert_true(t.recorder->commit().has_value());
+  rlimit before{};
+  getrlimit(RLIMIT_FSIZE, &before);
+  const rlimit none{4096, before.rlim_max};
+  setrlimit(RLIMIT_FSIZE, &none);
+  Json data = Json::object();
+  data.set("reason", std::string(1000, 'x'));
+  size_t asked = 0;
+  for (; asked < 50'000; ++asked) {
+    t.recorder->audit_refusal("ssh.refused", data);
+    if (asked == 2000) (void)t.recorder->commit();
+  }
+  t.loop.turn(Milliseconds(0));
+  const bool in_trouble = !t.recorder->state() && t.broken.empty();
+  setrlimit(RLIMIT_FSIZE, &before);
+  assert_true(in_trouble);
+  assert_true(t.recorder->commit().has_value());
+  const std::vector<std::string> counted = t.data_of("requests.refused");
+  assert_int_equal(counted.size(), 1);
+}
+
 void what_is_written_is_what_the_page_describes(RecorderTest& t) {
   proxy::Exchange exchange;
   exchange.request_body = exchange.response_body = body_of("text");
@@ -293,6 +319,7 @@ int main() {
       MOAT_TEST(RecorderTest, values_that_are_known_to_be_credentials_are_not_kept),
       MOAT_TEST(RecorderTest, a_secret_in_pieces_of_output_is_found),
       MOAT_TEST(RecorderTest, much_goes_to_disk_while_the_loop_turns),
+      MOAT_TEST(RecorderTest, refusals_are_counted_when_they_cannot_be_written),
       MOAT_TEST(RecorderTest, what_is_written_is_what_the_page_describes),
   };
   return cmocka_run_group_tests_name("top/recorder", tests, nullptr, nullptr);

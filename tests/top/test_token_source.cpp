@@ -11,6 +11,7 @@
 #include <string>
 
 #include "core/fd.h"
+#include "core/text.h"
 #include "moat_test.h"
 
 using namespace moat;
@@ -22,11 +23,8 @@ struct SourceTest {
   Loop loop;
   std::string directory;
   std::string old_path = getenv("PATH");
-  ProviderSite site{"*",
-                    {},
-                    {"MOAT_TEST_TOKEN_1", "MOAT_TEST_TOKEN_2"},
-                    {{"gh", "auth", "token", "--hostname", "{host}"}, {"second"}},
-                    "https://{host}/user"};
+  TokenSource variable = source_of(TokenSource::Kind::variable, "MOAT_TEST_TOKEN");
+  TokenSource tool = source_of(TokenSource::Kind::command, "");
   bool answered = false;
   std::optional<FoundToken> found;
 
@@ -34,15 +32,21 @@ struct SourceTest {
     char name[] = "/tmp/moat-test-source-XXXXXX";
     if (mkdtemp(name) == nullptr) throw std::runtime_error("mkdtemp");
     directory = name;
+    tool.command = {"gh", "auth", "token", "--hostname", "{host}"};
     setenv("PATH", (directory + ":/usr/bin:/bin").c_str(), 1);
   }
   ~SourceTest() {
     setenv("PATH", old_path.c_str(), 1);
-    unsetenv("MOAT_TEST_TOKEN_1");
-    unsetenv("MOAT_TEST_TOKEN_2");
+    unsetenv("MOAT_TEST_TOKEN");
     std::filesystem::remove_all(directory);
   }
 
+  static TokenSource source_of(TokenSource::Kind kind, const std::string& text) {
+    TokenSource source;
+    source.kind = kind;
+    source.text = text;
+    return source;
+  }
   // A program of this name, found before any other.
   void install(const std::string& name, const std::string& body) {
     const auto ok =
@@ -50,11 +54,11 @@ struct SourceTest {
     if (!ok) throw std::runtime_error(ok.error().message);
   }
   bool ask() {
-    const TokenCommands commands(loop, site, "ghe.example.com",
-                                 [this](std::optional<FoundToken> token) {
-                                   answered = true;
-                                   found = std::move(token);
-                                 });
+    const TokenCommand command(loop, tool, "ghe.example.com",
+                               [this](std::optional<FoundToken> token) {
+                                 answered = true;
+                                 found = std::move(token);
+                               });
     return turn_until(loop, [this] { return answered; });
   }
   static Result<FoundToken> read(std::string_view bytes) {
@@ -96,30 +100,119 @@ void a_terminal_is_refused_for_it_would_show_the_token(SourceTest&) {
   assert_true(says_so);
 }
 
-void the_first_variable_that_is_set_wins(SourceTest& t) {
-  auto none = token_from_environment(t.site);
+void a_variable_is_looked_at(SourceTest& t) {
+  auto none = token_from_machine(t.variable, "");
   assert_true(none.has_value());
   assert_false(none->has_value());
-  setenv("MOAT_TEST_TOKEN_2", "second", 1);
-  setenv("MOAT_TEST_TOKEN_1", "", 1);
-  auto second = token_from_environment(t.site);
-  assert_true(second.has_value() && second->has_value());
-  assert_true((*second)->token.equals("second"));
-  assert_string_equal((*second)->source.c_str(), "MOAT_TEST_TOKEN_2");
-  setenv("MOAT_TEST_TOKEN_1", "first\n", 1);
-  auto first = token_from_environment(t.site);
+  setenv("MOAT_TEST_TOKEN", "", 1);
+  none = token_from_machine(t.variable, "");
+  assert_true(none.has_value() && !none->has_value());
+  setenv("MOAT_TEST_TOKEN", "first\n", 1);
+  auto first = token_from_machine(t.variable, "");
   assert_true(first.has_value() && first->has_value());
   assert_true((*first)->token.equals("first"));
+  assert_string_equal((*first)->source.c_str(), "MOAT_TEST_TOKEN");
 }
 
 void a_variable_that_holds_no_token_is_named_and_not_shown(SourceTest& t) {
-  setenv("MOAT_TEST_TOKEN_1", "not a token", 1);
-  const auto got = token_from_environment(t.site);
+  setenv("MOAT_TEST_TOKEN", "not a token", 1);
+  const auto got = token_from_machine(t.variable, "");
   assert_false(got.has_value());
-  const bool named = got.error().message.find("MOAT_TEST_TOKEN_1") != std::string::npos;
+  const bool named = got.error().message.find("MOAT_TEST_TOKEN") != std::string::npos;
   assert_true(named);
   const bool shown = got.error().message.find("not a token") != std::string::npos;
   assert_false(shown);
+}
+
+void a_value_is_found_in_files_of_others(SourceTest&) {
+  using Format = TokenSource::Format;
+  struct {
+    Format format;
+    const char* text;
+    std::vector<std::string> key;
+    const char* value;  // nullptr: none
+  } const cases[] = {
+      {Format::text, "tok\n", {}, "tok\n"},
+      {Format::json, R"({"a":{"b":"tok"}})", {"a", "b"}, "tok"},
+      {Format::json, R"({"a":{"b":12}})", {"a", "b"}, "12"},
+      {Format::json, R"({"a":{"b":true}})", {"a", "b"}, nullptr},
+      {Format::json, R"({"a":"x"})", {"a", "b"}, nullptr},
+      {Format::json,
+       R"({"https://index.docker.io/v1/":{"auth":"dTpw"}})",
+       {"https://index.docker.io/v1/", "auth"},
+       "dTpw"},
+      {Format::yaml, "a:\n  b: tok\n", {"a", "b"}, "tok"},
+      {Format::yaml, "a: [tok]\n", {"a", "b"}, nullptr},
+      {Format::ini,
+       "; c\n//registry.npmjs.org/:_authToken=tok\n",
+       {"//registry.npmjs.org/:_authToken"},
+       "tok"},
+      {Format::ini, "[registry]\ntoken = \"tok\"\n", {"registry", "token"}, "tok"},
+      {Format::ini, "token = x\n[other]\ntoken = y\n", {"registry", "token"}, nullptr},
+      {Format::ini,
+       "[pypi]\r\nusername = __token__\r\npassword = tok\r\n",
+       {"pypi", "password"},
+       "tok"},
+  };
+  for (const auto& c : cases) {
+    const auto got = value_in(c.text, c.format, c.key);
+    assert_true(got.has_value());
+    assert_int_equal(got->has_value(), c.value != nullptr);
+    if (c.value != nullptr) assert_true((*got)->equals(c.value));
+  }
+  for (const Format format : {Format::json, Format::yaml})
+    assert_false(value_in("{", format, {"a"}).has_value());
+}
+
+void how_long_a_token_is_good_stands_beside_it(SourceTest& t) {
+  TokenSource source =
+      SourceTest::source_of(TokenSource::Kind::file, t.directory + "/credentials.json");
+  source.format = TokenSource::Format::json;
+  source.key = {"token"};
+  source.expires = {"until"};
+  for (const auto& [until, told] :
+       {std::pair{"1763900000", "2025-11-23T12:13:20.000000Z"},
+        {"1763900000123", "2025-11-23T12:13:20.123000Z"},
+        {"\"2025-11-23T13:13:20+01:00\"", "2025-11-23T12:13:20.000000Z"},
+        {"\"soon\"", ""},
+        {"-1", ""},
+        {"99999999999999", ""},
+        {"null", ""}}) {
+    (void)write_file_atomically(source.text, format(R"({"token":"tok","until":%s})", until), 0600);
+    const auto got = token_from_machine(source, "");
+    assert_true(got.has_value() && got->has_value());
+    assert_string_equal((*got)->expires_at.c_str(), told);
+  }
+}
+
+void a_file_is_looked_at_below_the_home(SourceTest& t) {
+  const std::string old_home = getenv("HOME");
+  setenv("HOME", t.directory.c_str(), 1);
+  TokenSource source = SourceTest::source_of(TokenSource::Kind::file, "~/.npmrc");
+  source.format = TokenSource::Format::ini;
+  source.key = {"//{host}/:_authToken"};
+  const auto look = [&] { return token_from_machine(source, "npm.example"); };
+  const auto write = [&](const char* text) {
+    (void)write_file_atomically(t.directory + "/.npmrc", text, 0600);
+  };
+  auto got = look();
+  assert_true(got.has_value() && !got->has_value());
+  write("//npm.example/:_authToken=tok\n");
+  got = look();
+  assert_true(got.has_value() && got->has_value() && (*got)->token.equals("tok"));
+  assert_string_equal((*got)->source.c_str(), (t.directory + "/.npmrc").c_str());
+  // It only says where else to look.
+  write("//npm.example/:_authToken=${NPM_TOKEN}\n");
+  got = look();
+  assert_true(got.has_value() && !got->has_value());
+  write("//npm.example/:_authToken=not a token\n");
+  assert_false(look().has_value());
+  // What is encoded is kept as it is meant.
+  source.base64 = true;
+  write("//npm.example/:_authToken=dXNlcjpwYXNz\n");
+  got = look();
+  assert_true(got.has_value() && got->has_value() && (*got)->token.equals("user:pass"));
+  setenv("HOME", old_home.c_str(), 1);
 }
 
 void a_tool_is_asked_for_this_host(SourceTest& t) {
@@ -132,11 +225,8 @@ void a_tool_is_asked_for_this_host(SourceTest& t) {
 
 void a_tool_that_fails_is_passed_over(SourceTest& t) {
   t.install("gh", "echo gho_of_a_failure; echo 'no login' >&2; exit 1");
-  t.install("second", "echo tok2");
   assert_true(t.ask());
-  assert_true(t.found.has_value());
-  assert_true(t.found->token.equals("tok2"));
-  assert_string_equal(t.found->source.c_str(), "second");
+  assert_false(t.found.has_value());
 }
 
 void a_tool_that_talks_is_passed_over(SourceTest& t) {
@@ -164,8 +254,11 @@ int main() {
       MOAT_TEST(SourceTest, a_token_on_input_loses_its_line_break_only),
       MOAT_TEST(SourceTest, what_is_no_token_on_input_is_refused_and_not_repeated),
       MOAT_TEST(SourceTest, a_terminal_is_refused_for_it_would_show_the_token),
-      MOAT_TEST(SourceTest, the_first_variable_that_is_set_wins),
+      MOAT_TEST(SourceTest, a_variable_is_looked_at),
       MOAT_TEST(SourceTest, a_variable_that_holds_no_token_is_named_and_not_shown),
+      MOAT_TEST(SourceTest, a_value_is_found_in_files_of_others),
+      MOAT_TEST(SourceTest, how_long_a_token_is_good_stands_beside_it),
+      MOAT_TEST(SourceTest, a_file_is_looked_at_below_the_home),
       MOAT_TEST(SourceTest, a_tool_is_asked_for_this_host),
       MOAT_TEST(SourceTest, a_tool_that_fails_is_passed_over),
       MOAT_TEST(SourceTest, a_tool_that_talks_is_passed_over),

@@ -37,6 +37,17 @@ void bodies_are_recorded_unless_it_says_no(Nothing&) {
   assert_false(parse_user_config("audit: {bodies: false}\n", "config.yaml")->audit.bodies);
 }
 
+void the_place_of_the_vaults_key_is_read(Nothing&) {
+  assert_false(parse_user_config("vault: {}\n", "config.yaml")->vault_key.has_value());
+  const auto key = [](const char* word) {
+    return parse_user_config(std::string("vault:\n  key: ") + word + "\n", "config.yaml")
+        ->vault_key;
+  };
+  assert_true(key("file") == store::KeySource::file);
+  assert_true(key("keyring") == store::KeySource::keyring);
+  assert_true(key("passphrase") == store::KeySource::passphrase);
+}
+
 struct Case {
   const char* text;
   const char* message;
@@ -56,6 +67,8 @@ void what_is_wrong_is_named_with_its_place(Nothing&) {
       {"audit: {bodies: 'false'}\n", "config.yaml:1:17: bodies must be true or false"},
       {"audit: {bodies: [false]}\n", "config.yaml:1:17: bodies must be true or false"},
       {"audit: {bodie: false}\n", "config.yaml:1:9: unknown key 'bodie', did you mean 'bodies'?"},
+      {"vault: {key: tpm}\n", "config.yaml:1:14: key must be file, keyring or passphrase"},
+      {"vault: {key: [file]}\n", "config.yaml:1:14: key must be a word"},
       {"audit: [a]\n", "config.yaml:1:8: audit must be a mapping"},
       {"audit:\n  anchors: []\n", "config.yaml:2:3: unknown key 'anchors', did you mean 'anchor'?"},
       {"audit: {anchor: {file: /a}}\n",
@@ -157,6 +170,7 @@ int main() {
   const CMUnitTest tests[] = {
       MOAT_TEST(Nothing, what_is_set_for_a_provider_is_read),
       MOAT_TEST(Nothing, nothing_set_is_empty),
+      MOAT_TEST(Nothing, the_place_of_the_vaults_key_is_read),
       MOAT_TEST(Nothing, bodies_are_recorded_unless_it_says_no),
       MOAT_TEST(Nothing, what_is_wrong_is_named_with_its_place),
       MOAT_TEST(Nothing, where_heads_go_is_read),

@@ -190,6 +190,16 @@ static void write_user(const struct spec* spec) {
   free(groups);
 }
 
+/* Where ssh looks whoever runs it and wherever their home is: GlobalKnownHostsFile's default. */
+static void write_known_hosts(const struct spec* spec) {
+  static const char path[] = "/etc/ssh/ssh_known_hosts";
+  int error = make_directories(path, false);
+  if (error != 0) fail(error, "%s", path);
+  char* text = read_or_empty(path);
+  append_or_fail(path, text, spec->known_hosts);
+  free(text);
+}
+
 static void make_home(const struct spec* spec) {
   struct stat status;
   if (spec->home == NULL || stat(spec->home, &status) == 0) return;
@@ -207,7 +217,9 @@ void files_write(struct files* files, const struct spec* spec) {
   write_resolv_conf();
   write_hosts(spec);
   write_user(spec);
+  if (spec->known_hosts != NULL) write_known_hosts(spec);
   make_home(spec);
+  home_write(spec);
 }
 
 static bool sets(const struct strings* env, const char* name) {

@@ -46,8 +46,8 @@ struct strings {
   size_t count;
 };
 struct spec {
-  struct strings args, env, bundles, ca_env, stores;
-  const char *workdir, *home, *hostname, *ca, *store;
+  struct strings args, env, bundles, ca_env, stores, home_files;
+  const char *workdir, *home, *hostname, *ca, *store, *agent, *known_hosts;
   uid_t uid;
   gid_t gid;
   uint16_t ports[MOAT_INIT_MAX_PORTS];
@@ -96,9 +96,13 @@ struct network {
   bool redirect4, redirect6;
 };
 void network_seal(struct network* network, const struct spec* spec);
+void network_keep(struct network* network, int fd, unsigned kind, uint16_t port);
 void network_hand_over(struct network* network); /* and close our copies */
 const struct listener* network_find(const struct network* network, unsigned kind);
 void put_in_proc(const char* path, const char* text); /* best effort */
+
+/* agent.c: a listener for clients of an SSH agent, where the spec wants one. */
+void agent_listen(struct network* network, const struct spec* spec);
 
 /* nft.c */
 
@@ -118,6 +122,9 @@ struct files {
 void files_write(struct files* files, const struct spec* spec);
 /* The command's environment: the spec's, and the CA variables that it does not set itself. */
 char** files_environment(const struct files* files, const struct spec* spec);
+
+/* home.c: the spec's files below the command's home. */
+void home_write(const struct spec* spec);
 
 /* stores.c: Java's trust stores become the spec's, wherever there is one that we may write. */
 void stores_write(const struct spec* spec);

@@ -44,6 +44,7 @@ int main(int argc, char** argv) {
   struct files files;
   seal_check_namespace();
   network_seal(&network, &spec);
+  agent_listen(&network, &spec);
   files_write(&files, &spec);
   struct proof* proof = seal_prove(&network, &files, &spec);
   network_hand_over(&network);

@@ -92,7 +92,7 @@ static int make_listener(int family, int type, bool any, uint16_t port) {
   return -1;
 }
 
-static void keep(struct network* network, int fd, unsigned kind, uint16_t port) {
+void network_keep(struct network* network, int fd, unsigned kind, uint16_t port) {
   if (network->count == MOAT_INIT_MAX_FDS) fail(EMFILE, "listeners");
   network->listeners[network->count++] = (struct listener){fd, kind, port};
 }
@@ -104,7 +104,7 @@ static uint16_t listen_somewhere(struct network* network, int family, int type, 
     uint16_t port = (uint16_t)(FIRST_PORT + i * PORT_STEP);
     int fd = make_listener(family, type, false, port);
     if (fd >= 0) {
-      keep(network, fd, kind, port);
+      network_keep(network, fd, kind, port);
       return port;
     }
     if (errno != EADDRINUSE) break;
@@ -116,7 +116,7 @@ static void listen_at(struct network* network, int family, int type, bool any, u
                       uint16_t port) {
   int fd = make_listener(family, type, any, port);
   if (fd < 0) fail(errno, "listener on port %u", port);
-  keep(network, fd, kind, port);
+  network_keep(network, fd, kind, port);
 }
 
 static void listen_on_ports(struct network* network, const struct spec* spec, int family) {

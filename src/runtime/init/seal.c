@@ -129,6 +129,7 @@ struct proof* seal_prove(const struct network* network, const struct files* file
   prove_routes(proof, network->ipv6);
   reach_prove(proof, network);
   if (files->ca_all != NULL) proof_line(proof, "ca: %s", files->ca_all);
+  if (spec->agent != NULL) proof_line(proof, "ssh-agent: %s", spec->agent);
   tell_privileges(proof, spec);
   struct utsname kernel;
   if (uname(&kernel) == 0) proof_line(proof, "kernel: %s %s", kernel.sysname, kernel.release);

@@ -62,8 +62,18 @@ static const char* take(struct spec* spec, unsigned tag, char* text) {
       if (*text != '/') return "spec: a store's path is not absolute";
       spec->stores.items[spec->stores.count++] = text;
       return NULL;
+    case MOAT_SPEC_HOME_FILE:
+      if (*text == '/' || strchr(text, '\n') == NULL) return "spec: a file of the home";
+      spec->home_files.items[spec->home_files.count++] = text;
+      return NULL;
     case MOAT_SPEC_CA:
       spec->ca = text;
+      return NULL;
+    case MOAT_SPEC_AGENT:
+      spec->agent = text;
+      return *text == '/' ? NULL : "spec: the agent's path is not absolute";
+    case MOAT_SPEC_KNOWN_HOSTS:
+      spec->known_hosts = text;
       return NULL;
     case MOAT_SPEC_UID:
       if (!parse_decimal(text, UINT32_MAX - 1, &number)) return "spec: uid";
@@ -102,7 +112,8 @@ const char* spec_parse(struct spec* spec, unsigned char* bytes, size_t size) {
   memset(spec, 0, sizeof *spec);
   spec->workdir = "/";
   spec->redirect = true;
-  struct strings* lists[] = {&spec->args, &spec->env, &spec->bundles, &spec->ca_env, &spec->stores};
+  struct strings* lists[] = {&spec->args,   &spec->env,    &spec->bundles,
+                             &spec->ca_env, &spec->stores, &spec->home_files};
   for (size_t i = 0; i < sizeof lists / sizeof *lists; ++i)
     lists[i]->items = allocate((items + 1) * sizeof(char*));
   bool has_uid = false, has_gid = false;

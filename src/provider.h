@@ -1,0 +1,134 @@
+// Providers: the services whose credentials moat knows how to come by, to try and to put on
+// requests. Data, from files of the form that moat-provider(5) describes: those of
+// contrib/providers are compiled in, those of $MOAT_HOME/providers stand beside them or in their
+// place.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "core/result.h"
+
+namespace moat {
+
+struct Yaml;
+
+// How a provider's secret is put on requests for one host.
+struct ProviderHost {
+  enum class Place { none, header, basic, query, path };
+  std::string host;           // pattern; "{host}" stands for the server that the grant is for
+  Place place = Place::none;  // none: part of the service, but takes no credential
+  std::string name;           // of the header or parameter; of a path, what comes before: "/bot"
+  std::string prefix;         // of a header: "Bearer "
+  std::string user;           // of Basic; "": the secret is USER:PASSWORD
+  std::vector<std::string> without;  // parameters that are removed from the query
+};
+
+// Where a credential may already be on this machine.
+struct TokenSource {
+  enum class Kind { variable, file, command, prompt };
+  enum class Format { text, json, yaml, ini };
+  Kind kind = Kind::variable;
+  std::string text;                  // the variable, the file, or what the prompt asks for
+  std::vector<std::string> command;  // with "{host}", as those that follow
+  Format format = Format::text;      // of the file
+  std::vector<std::string> key;      // where in the file: a member of a member
+  bool base64 = false;               // what is found is encoded so
+  std::vector<std::string>
+      expires;  // where in the file it says how long that is good; may be empty
+};
+
+// The request that a token is tried with.
+struct TokenCheck {
+  std::string url;  // "": there is none. The credential goes where the host's entry says
+  std::vector<std::pair<std::string, std::string>> headers;
+  int status = 200;                // for a good credential
+  std::vector<std::string> login;  // where the answer's JSON says whose it is; may be empty
+  std::string scopes;              // the header that lists them, in lower case; "": none does
+};
+
+// What differs between the public service and servers of one's own (--host), and between kinds of
+// credentials. "{host}" stands for the server's name.
+struct ProviderSite {
+  std::string server;  // "github.com", "*.ghe.com", or "*": any other
+  std::string token;   // how a credential of this kind begins; "": any
+  std::vector<ProviderHost> hosts;
+  std::vector<TokenSource> sources;  // in the order in which they are looked at
+  TokenCheck check;
+  // What the sandbox gets in the credential's stead; see placeholder.h.
+  std::string placeholder;  // "ghp_{random:36}"; "": nothing
+  std::vector<std::pair<std::string, std::string>> env;
+  std::vector<std::pair<std::string, std::string>> files;  // below HOME, and what they hold
+};
+
+// OAuth 2.0 device flow (RFC 8628).
+struct ProviderDevice {
+  std::string url;
+  std::string token_url;
+  std::string client_id;           // "": none is built in
+  std::string client_id_variable;  // on the host, that names one
+  std::string client_id_advice;    // how to come by one: a clause without a period
+  std::string scopes;
+  std::string verification_host;  // where the person is sent; no other is believed
+};
+
+struct Provider {
+  std::string name;
+  std::string title;  // "GitHub", for messages
+  std::string host;   // of the public service: "github.com"
+  std::vector<ProviderSite> sites;
+  std::optional<ProviderDevice> device;
+  std::string revoke_url;  // takes a token back (RFC 7009); "": none does
+  std::string where;       // its file; "built in"
+};
+
+// Those that are known, by name. Without load_providers(), those that are compiled in. Parses them
+// all, which takes milliseconds; find_provider() parses one.
+const std::vector<Provider>& providers();
+const Provider* find_provider(std::string_view name);
+// Adds those of `root`/providers, where `root` is $MOAT_HOME; one of the same name takes the place
+// of a built-in one. Does nothing when that was done before. An error says file, line and column.
+// What find_provider() gave before this is void.
+Result<void> load_providers(const std::string& root);
+
+// The first of its sites that `host` fits; nullptr where the provider has no servers but its own.
+const ProviderSite* site_for(const Provider& provider, std::string_view host);
+// And that is for a credential of this kind.
+const ProviderSite* site_for(const Provider& provider, std::string_view host,
+                             std::string_view secret);
+// "unknown grant 'githb', did you mean 'github'? (known: github)".
+std::string unknown_provider(std::string_view name);
+// `text` with every "{host}" replaced.
+std::string for_host(std::string_view text, std::string_view host);
+// A DNS name in lower case, without a port. Errc::invalid, naming `option`.
+Result<std::string> parse_server_host(std::string_view text, const char* option);
+// Could a credential stand in a header of this name? Not in one that says where a message ends, or
+// who it is for.
+bool may_carry_credential(std::string_view header);
+// Every header that some provider uses for a credential, and those that commonly are one.
+std::vector<std::string> credential_headers();
+
+class ProviderReader;
+
+// A key of a provider's file, for the reader, its errors, and the test that holds moat-provider(5)
+// to it. Those of a site stand at the top as well, for a provider that has one, and as what its
+// sites do not say.
+struct ProviderKey {
+  const char* path;  // "hosts.header", "sites.server"
+  Result<void> (*read)(ProviderReader& reader, const Yaml& value);
+};
+const std::vector<ProviderKey>& provider_keys();
+// The pure part: `text` as a provider's file. `name` is what errors call the file.
+Result<Provider> parse_provider(std::string_view text, const std::string& name);
+
+// The files of contrib/providers, made by the build.
+struct BuiltInProvider {
+  const char* file;  // "github.yaml"
+  const char* text;
+};
+extern const std::vector<BuiltInProvider> built_in_providers;
+
+}  // namespace moat
