@@ -288,20 +288,31 @@ class Granting {
   }
 
   Result<FoundToken> log_in() {
-    std::optional<Result<Secret>> result;
+    std::optional<Result<TokenAnswer>> result;
     const auto show = [this](const DevicePrompt& prompt) {
       say("To authorize, visit: " + prompt.url);
       say("Enter code: " + prompt.code);
       say("Waiting for authorization...");
     };
-    const DeviceFlow flow(loop_, fetcher_, *plan_.device, show, [&](Result<Secret> token) {
+    const DeviceFlow flow(loop_, fetcher_, *plan_.device, show, [&](Result<TokenAnswer> token) {
       result.emplace(std::move(token));
       loop_.stop();
     });
     loop_.run();
     if (!result) return given_up();
     if (!*result) return result->error();
-    return FoundToken{std::move(**result), "device flow", ""};
+    TokenAnswer& answer = **result;
+    FoundToken found;
+    found.token = std::move(answer.access_token);
+    found.source = "device flow";
+    if (answer.lifetime > 0)
+      found.expires_at = rfc3339(system_clock().wall_ns() + answer.lifetime * 1'000'000'000);
+    if (!answer.refresh_token.empty()) {
+      found.refresh_token = std::move(answer.refresh_token);
+      found.token_url = plan_.device->token_url;
+      found.client_id = plan_.device->client_id;
+    }
+    return found;
   }
 
   static Result<Checked> judge(const TokenCheck& check, const std::string& host,
@@ -358,6 +369,9 @@ Json facts_of(const Plan& plan, const FoundToken& found, const Checked& checked,
       .set("checked", tried)
       .set("stored_at", rfc3339(system_clock().wall_ns()));
   if (!found.expires_at.empty()) facts.set("expires_at", found.expires_at);
+  // As refresh.h has it.
+  if (!found.refresh_token.empty())
+    facts.set("token_url", found.token_url).set("client_id", found.client_id);
   // Four characters of a long token tell two apart, and give nothing away.
   if (found.token.size() >= 20)
     facts.set("last_four", found.token.reveal().substr(found.token.size() - 4));
@@ -385,6 +399,7 @@ int grant(const Plan& plan, store::Vault& vault) {
   sealed.name = plan.provider->name;
   sealed.profile = plan.profile;
   sealed.secret = found->token.clone();
+  sealed.refresh_token = found->refresh_token.clone();
   sealed.facts = facts_of(plan, *found, {}, false);
   const ProviderSite* site = site_for(*plan.provider, plan.host, found->token.reveal());
   if (site == nullptr)

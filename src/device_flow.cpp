@@ -20,6 +20,7 @@ constexpr size_t max_token = 8 * 1024;   // what a header of ours may hold with 
 constexpr int64_t default_interval = 5;  // RFC 8628 section 3.2
 constexpr int64_t slow_down_step = 5;    // section 3.5
 constexpr int64_t max_interval = 120;
+constexpr int64_t max_lifetime = int64_t{10} * 365 * 24 * 3600;  // of a token; longer is for ever
 constexpr int64_t max_expiry = 3600;  // nobody types a code for longer; a longer one is cut to it
 constexpr int64_t max_back_off = 60;
 
@@ -216,15 +217,23 @@ void DeviceFlow::on_token_answer(Result<FetchResponse> response) {
                           (*json)["interval"].integer(0));
   if (response->status != 200)
     return finish(no_sense("it is neither a token nor an error of RFC 8628"));
-  std::string text = (*json)["access_token"].string();
-  Secret token(looks_like_token(text) ? text : std::string_view());
+  const auto take = [&json](const char* name) {
+    std::string text = (*json)[name].string();
+    Secret secret(looks_like_token(text) ? text : std::string_view());
+    wipe(text);
+    return secret;
+  };
+  TokenAnswer answer;
+  answer.access_token = take("access_token");
+  answer.refresh_token = take("refresh_token");
+  answer.lifetime = std::clamp<int64_t>((*json)["expires_in"].integer(0), 0, max_lifetime);
   const std::string type = (*json)["token_type"].string();
-  wipe(text);
   json->wipe();
-  if (token.empty()) return finish(no_sense("it has no access_token that could be one"));
+  if (answer.access_token.empty())
+    return finish(no_sense("it has no access_token that could be one"));
   if (!equals_ignoring_case(type, "bearer"))
     return finish(no_sense("its token_type is not bearer"));
-  finish(std::move(token));
+  finish(std::move(answer));
 }
 
 void DeviceFlow::on_token_error(const std::string& code, const std::string& description,
@@ -246,7 +255,7 @@ void DeviceFlow::on_token_error(const std::string& code, const std::string& desc
                told(code, description).c_str()));
 }
 
-void DeviceFlow::finish(Result<Secret> result) {
+void DeviceFlow::finish(Result<TokenAnswer> result) {
   poll_.stop();
   expiry_.stop();
   too_long_.stop();

@@ -10,7 +10,7 @@
 #include "core/fetch.h"
 #include "core/loop.h"
 #include "core/result.h"
-#include "core/secret.h"
+#include "token_answer.h"
 
 namespace moat {
 
@@ -36,7 +36,8 @@ struct DevicePrompt {
 class DeviceFlow {
  public:
   using OnPrompt = std::function<void(const DevicePrompt&)>;
-  using Done = std::function<void(Result<Secret>)>;
+  // The token, and what it may be renewed with.
+  using Done = std::function<void(Result<TokenAnswer>)>;
 
   // Begins at once. From the loop: `on_prompt` once, if the service gives a code, then `done` once.
   // Errors: Errc::denied (the person said no), Errc::timeout (the code expired), Errc::refused
@@ -58,7 +59,7 @@ class DeviceFlow {
                       int64_t asked_interval);
   void poll_in(Milliseconds delay);
   void poll_again_after_fault();
-  void finish(Result<Secret> result);
+  void finish(Result<TokenAnswer> result);
   [[nodiscard]] Error no_sense(const char* what) const;
 
   Fetcher& fetcher_;

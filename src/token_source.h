@@ -18,6 +18,10 @@ struct FoundToken {
   Secret token;
   std::string source;      // "GITHUB_TOKEN", "gh auth token", "standard input": for people
   std::string expires_at;  // RFC 3339; "" where that is not said
+  // What it may be renewed with, empty where it may not; and where, as whom.
+  Secret refresh_token = {};
+  std::string token_url = {};
+  std::string client_id = {};
 };
 
 // All of `fd`, less the line break at its end. Blocks. Refuses a terminal, which would show it.

@@ -37,6 +37,8 @@ def seal(key, plain, aad):
 class TokenServer:
     """Takes each refresh token once, as RFC 9700 wants it."""
 
+    first = ""  # what the device flow gives
+
     def __init__(self, access_token):
         self.access_token, self.good, self.requests, self.abused = access_token, "refresh-0", 0, False
         self.slow = 0
@@ -63,6 +65,12 @@ class TokenServer:
         self.thread.start()
 
     def answer(self, form):
+        if "device_code" in form:
+            return 200, {"access_token": self.first, "token_type": "bearer", "expires_in": 1,
+                         "refresh_token": self.good}
+        if "refresh_token" not in form:
+            return 200, {"device_code": "d", "user_code": "AB-12", "expires_in": 900, "interval": 1,
+                         "verification_uri": "https://github.com/login/device"}
         self.requests += 1
         if form.get("refresh_token") != [self.good] or form.get("client_id") != ["ours"]:
             self.abused = True
@@ -134,6 +142,21 @@ class Refresh(MoatTest):
         self.run_moat("curl", "-fsS", "https://api.github.com/user", flags=["--grant", "github"])
         self.assertEqual(self.service.requests, 1)
         self.assertFalse(self.service.abused)
+
+    def test_what_the_device_flow_gave_is_renewed(self):
+        self.service.first = self.old
+        done = self.moat("grant", "github", "--no-check", "--client-id", "ours", "--device-url",
+                         self.service.url, "--token-url", self.service.url)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        shown = self.shown()
+        self.assertEqual((shown["type"], shown["last_four"]), ("oauth", self.old[-4:]))
+        self.assertNotIn("refresh-0", json.dumps(shown))
+        time.sleep(1.1)  # it has expired, and the run begins all the same
+        done = self.run_moat("sh", "-c", self.until_good(), flags=["--grant", "github"])
+        self.assertIn("your-username", done.stdout)
+        self.assertEqual(self.service.requests, 1)
+        self.assertFalse(self.service.abused)
+        self.assertEqual(self.shown()["last_four"], self.token[-4:])
 
     def test_it_is_on_record_without_the_tokens(self):
         self.seal(-5)

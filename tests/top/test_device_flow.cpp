@@ -41,7 +41,7 @@ struct FlowTest {
   HttpFixture service{loop, [this](const HttpRequest& request) { return answer(request); }};
   DeviceFlowSettings settings;
   std::optional<DevicePrompt> prompt;
-  std::optional<Result<Secret>> result;
+  std::optional<Result<TokenAnswer>> result;
   int results = 0;
   std::unique_ptr<DeviceFlow> flow;
 
@@ -66,7 +66,7 @@ struct FlowTest {
   bool run() {
     flow = std::make_unique<DeviceFlow>(
         loop, fetcher, settings, [this](const DevicePrompt& shown) { prompt = shown; },
-        [this](Result<Secret> outcome) {
+        [this](Result<TokenAnswer> outcome) {
           ++results;
           result.emplace(std::move(outcome));
         });
@@ -87,7 +87,7 @@ void a_code_is_shown_and_a_token_comes_back(FlowTest& t) {
   assert_string_equal(t.prompt->url.c_str(), "https://github.com/login/device");
   assert_string_equal(t.prompt->code.c_str(), "ABCD-1234");
   assert_true(t.result->has_value());
-  assert_true((**t.result).equals("gho_16C7e42F292c6912E7710c838347Ae178B4a"));
+  assert_true((*t.result)->access_token.equals("gho_16C7e42F292c6912E7710c838347Ae178B4a"));
   assert_int_equal(t.results, 1);
   const auto& requests = t.service.requests();
   assert_int_equal(requests.size(), 4);
@@ -97,6 +97,22 @@ void a_code_is_shown_and_a_token_comes_back(FlowTest& t) {
   assert_string_equal(requests[1].body.c_str(),
                       "client_id=Iv1.test%26id&device_code=3584d83530557fdd1f46af8289938c8ef79f9dc5"
                       "&grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Adevice_code");
+}
+
+void what_a_token_is_renewed_with_comes_along(FlowTest& t) {
+  t.polls = {{200, R"({"access_token":"ghu_16C7e42F292c6912","token_type":"bearer",)"
+                   R"("expires_in":28800,"refresh_token":"ghr_1B4a2e77838347a7"})"}};
+  assert_true(t.run());
+  assert_true(t.result->has_value());
+  assert_true((*t.result)->refresh_token.equals("ghr_1B4a2e77838347a7"));
+  assert_int_equal((*t.result)->lifetime, 28800);
+  t.polled = 0;
+  t.polls = {{200, R"({"access_token":"ghu_16C7e42F292c6912","token_type":"bearer",)"
+                   R"("expires_in":-5,"refresh_token":"what is no token\n"})"}};
+  t.result.reset();
+  assert_true(t.run());
+  assert_true((*t.result)->refresh_token.empty());
+  assert_int_equal((*t.result)->lifetime, 0);
 }
 
 void slow_down_adds_five_seconds(FlowTest& t) {
@@ -318,7 +334,7 @@ void destroying_it_cancels_without_a_word(FlowTest& t) {
   t.polls = {{200, pending}};
   t.flow = std::make_unique<DeviceFlow>(
       t.loop, t.fetcher, t.settings, [&t](const DevicePrompt& shown) { t.prompt = shown; },
-      [&t](Result<Secret> outcome) { t.result.emplace(std::move(outcome)); });
+      [&t](Result<TokenAnswer> outcome) { t.result.emplace(std::move(outcome)); });
   assert_true(turn_until(t.loop, [&t] { return t.polled > 0; }));
   t.flow.reset();
   const size_t polled = t.polled;
@@ -332,7 +348,7 @@ void it_may_be_destroyed_by_its_own_end(FlowTest& t) {
   t.polls = {{200, good_token}};
   t.flow = std::make_unique<DeviceFlow>(
       t.loop, t.fetcher, t.settings, [](const DevicePrompt&) {},
-      [&t](Result<Secret> outcome) {
+      [&t](Result<TokenAnswer> outcome) {
         t.result.emplace(std::move(outcome));
         t.flow.reset();
       });
@@ -362,6 +378,7 @@ void endpoints_are_https_or_this_machine(FlowTest&) {
 int main() {
   const CMUnitTest tests[] = {
       MOAT_TEST(FlowTest, a_code_is_shown_and_a_token_comes_back),
+      MOAT_TEST(FlowTest, what_a_token_is_renewed_with_comes_along),
       MOAT_TEST(FlowTest, slow_down_adds_five_seconds),
       MOAT_TEST(FlowTest, an_interval_that_slow_down_names_is_kept),
       MOAT_TEST(FlowTest, polling_never_comes_sooner_than_asked),
