@@ -72,6 +72,7 @@ std::string terminal_json(std::string_view json) {
     const auto lead = static_cast<unsigned char>(json[0]);
     const std::string_view character = json.substr(0, character_length(lead));
     json.remove_prefix(character.size());
+    if (character == "\r") continue;  // white space: in a string it would stand as an escape
     if (printable(character, true) == character)
       out += character;
     else

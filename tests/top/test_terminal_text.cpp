@@ -63,6 +63,7 @@ void json_says_the_same_to_a_terminal(Nothing&) {
   assert_true(read.has_value());
   check((*read)["a"].string(), evil);
   check(terminal_json("{\"b\":1}\n"), "{\"b\":1}\n");
+  check(terminal_json("{\"b\"\r:1}\r\n"), "{\"b\":1}\n");
 }
 
 }  // namespace
