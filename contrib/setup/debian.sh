@@ -16,7 +16,7 @@ packages_for() {
 		openjdk-17-jdk-headless redis-tools tinyproxy-bin nginx-light python3-grpcio \
 		python3-h2 python3-websockets node-ws nghttp2-client awscli python3-boto3 openssh-client openssh-server ;;
 	docker) echo docker.io iptables ;;
-	lint) echo clang clang-format clang-tidy libclang-rt-14-dev mandoc shellcheck ;;
+	lint) echo clang clang-format clang-tidy libclang-rt-14-dev lld mandoc shellcheck ;;
 	*)
 		echo "debian.sh: no such purpose: $1" >&2
 		exit 2
