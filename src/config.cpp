@@ -109,6 +109,20 @@ Result<void> add_environment(Config& config, const std::string& text) {
   return {};
 }
 
+Result<void> add_secret(Config& config, const std::string& text) {
+  const size_t equals = text.find('=');
+  if (equals == std::string::npos)
+    return error(Errc::invalid, "--secret: '%s' is not NAME=SOURCE", shown(text).c_str());
+  SecretVariable secret{text.substr(0, equals), text.substr(equals + 1), "--secret"};
+  if (auto checked = check_variable_name(secret.name); !checked)
+    return checked.error().in("--secret");
+  if (auto checked = check_secret_source(secret.source); !checked)
+    return checked.error().in("--secret");
+  std::erase_if(config.secrets, [&](const auto& had) { return had.name == secret.name; });
+  config.secrets.push_back(std::move(secret));
+  return {};
+}
+
 Result<void> add_redirection(Config& config, const std::string& text) {
   const size_t equals = text.find('=');
   if (equals == std::string::npos)
@@ -179,6 +193,9 @@ Result<void> lay_flags(const Arguments& arguments, ConfigDraft& draft) {
   if (auto laid = lay_network(arguments, draft, *here); !laid) return laid;
   for (const std::string& text : arguments.values("env")) {
     if (auto added = add_environment(config, text); !added) return added;
+  }
+  for (const std::string& text : arguments.values("secret")) {
+    if (auto added = add_secret(config, text); !added) return added;
   }
   for (const std::string& text : arguments.values("mount")) {
     auto request = parse_mount(text, *here);

@@ -13,6 +13,7 @@
 #include "proxy/policy.h"
 #include "proxy_choice.h"
 #include "runtime/engine.h"
+#include "secret_variables.h"
 
 namespace moat {
 
@@ -48,6 +49,7 @@ struct Config {
   std::vector<Located> grants;        // without duplicates
   std::string profile;                // of the vault, that they are in
   std::vector<std::pair<std::string, std::string>> env;
+  std::vector<SecretVariable> secrets;  // each name once
   std::vector<std::string> command;
   std::vector<runtime::Mount> mounts;  // the workspace itself not among them
   std::string workdir = "/workspace";

@@ -82,6 +82,23 @@ Result<void> read_env(ConfigReader& reader, const Yaml& value) {
   return {};
 }
 
+Result<void> read_secrets(ConfigReader& reader, const Yaml& value) {
+  if (auto checked = reader.check_map(value, "secrets"); !checked) return checked;
+  for (size_t i = 0; i < value.members.size(); ++i) {
+    const auto& [name, text] = value.members[i];
+    if (auto checked = check_variable_name(name); !checked)
+      return reader.at_key(value, i, "secrets: " + checked.error().message);
+    const auto source = reader.string(text, "secrets");
+    if (!source) return source.error();
+    if (auto checked = check_secret_source(*source); !checked)
+      return reader.at(text, "secrets: " + checked.error().message);
+    reader.config().secrets.push_back({name, *source, reader.where(text)});
+    reader.draft().trust.push_back(
+        {"secrets gives " + name + " to the sandbox, from " + shown(*source), reader.where(text)});
+  }
+  return {};
+}
+
 Result<void> read_command(ConfigReader& reader, const Yaml& value) {
   std::vector<std::string> command;
   if (value.kind == Yaml::Kind::scalar) {
@@ -342,6 +359,9 @@ const std::vector<ConfigKey> table = {
      "Credentials to put on requests to their hosts, as 'moat grant' keeps them", read_grants},
     {"env", "map", "",
      "Variables of the command, besides those that name the CA bundle", read_env},
+    {"secrets", "map", "",
+     "Variables that are fetched on the host, from env://, file://, cmd://, op://, ssm:// or "
+     "keyring://, and that the sandbox sees; wants --trust-config", read_secrets},
     {"command", "list or string", "the image's own",
      "What to run; a string is run by 'sh -c'", read_command},
     {"network", "map", "",

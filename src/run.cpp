@@ -111,11 +111,14 @@ Result<void> Run::prepare(const Home& home) {
   auto grants = resolve_grants(home, config_.grants, config_.profile);
   if (!grants) return grants.error();
   add_placeholders(*grants, config_.env, home_files_);
+  auto secrets = fetch_secrets(config_.secrets);
+  if (!secrets) return secrets.error();
 
   if (auto opened = open_record(home, *grants); !opened) return opened;
   keep_bodies_ = record_->keeps_bodies();
   recorder().audit("run.created", created_data());
   record_grants(recorder(), *grants);
+  for (const SecretValue& secret : *secrets) give(secret);
   auto ssh =
       SshRun::prepare(loop_, recorder(), record_->directory(), *grants, config_.ssh_allow_unbound);
   if (!ssh) return ssh.error();
@@ -145,6 +148,16 @@ Result<void> Run::prepare(const Home& home) {
   if (auto kept = recorder().commit(); !kept) return kept;
   end_span("prepare");
   return {};
+}
+
+// It is in the sandbox from then on, and kept out of the record all the same.
+void Run::give(const SecretValue& secret) {
+  log(Level::warning, "the sandbox can see the secret in %s; a grant would keep it outside",
+      secret.name.c_str());
+  recorder().keep_out(secret.value.reveal());
+  record_secret(recorder(), secret);
+  std::erase_if(config_.env, [&](const auto& had) { return had.first == secret.name; });
+  config_.env.emplace_back(secret.name, secret.value.reveal());
 }
 
 Result<void> Run::open_record(const Home& home, const std::vector<GrantUse>& grants) {

@@ -56,6 +56,7 @@ class Run : private runtime::SandboxObserver,
  private:
   Run(Loop& loop, Config config, std::function<void()> on_started);
   Result<void> prepare(const Home& home);
+  void give(const SecretValue& secret);
   Result<void> open_record(const Home& home, const std::vector<GrantUse>& grants);
   [[nodiscard]] Recorder& recorder() { return record_->recorder(); }
   proxy::Settings proxy_settings(std::vector<GrantUse> grants);

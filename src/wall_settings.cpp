@@ -132,8 +132,19 @@ void record_grants(Recorder& recorder, const std::vector<GrantUse>& grants) {
                                           .set("hosts", std::move(hosts))
                                           .set("profile", grant.profile)
                                           .set("source", grant.source)
+                                          .set("variable", "")
                                           .clone());
   }
+}
+
+void record_secret(Recorder& recorder, const SecretValue& secret) {
+  recorder.audit("secret.resolved", Json::object()
+                                        .set("grant", "")
+                                        .set("hosts", Json::array())
+                                        .set("profile", "")
+                                        .set("source", secret.source)
+                                        .set("variable", secret.name)
+                                        .clone());
 }
 
 }  // namespace moat

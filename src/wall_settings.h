@@ -28,5 +28,6 @@ void keep_out_secrets(Recorder& recorder, const Config& config,
                       const std::vector<GrantUse>& grants);
 // Tells of each secret that was resolved.
 void record_grants(Recorder& recorder, const std::vector<GrantUse>& grants);
+void record_secret(Recorder& recorder, const SecretValue& secret);
 
 }  // namespace moat

@@ -112,6 +112,26 @@ class Record(MoatTest):
                                  "grace_ms": 10000})
         self.assertEqual(self.of_type("run.ended", run)[0]["signal"], signal.SIGTERM)
 
+    def test_a_secret_in_a_variable_is_told_but_not_shown(self):
+        value = "only-the-sandbox-sees-this-4711"
+        (self.moat_home / "given").write_text(value + "\n")
+        self.write_config("secrets:\n  FROM_FILE: file://%s/given\n" % self.moat_home)
+        refused = self.moat("run", str(self.workspace), "--", "true")
+        self.assertEqual(refused.returncode, 125)
+        self.assertRegex(refused.stderr,
+                         r"agent\.yaml:\d+:14: secrets gives FROM_FILE to the sandbox")
+        self.assertIn("--trust-config", refused.stderr)
+        done = self.run_moat("sh", "-c", "echo $FROM_FILE $FROM_COMMAND",
+                             flags=["--trust-config", "--secret", "FROM_COMMAND=cmd://echo " + value])
+        self.assertEqual(done.stdout, value + " " + value + "\n")
+        for name in ("FROM_FILE", "FROM_COMMAND"):
+            self.assertIn("the sandbox can see the secret in " + name, done.stderr)
+        told = {data["variable"]: data["source"] for data in self.of_type("secret.resolved")}
+        self.assertEqual(told["FROM_FILE"], "file://%s/given" % self.moat_home)
+        self.assertEqual(sorted(told), ["FROM_COMMAND", "FROM_FILE"])
+        record = self.moat_home / "runs" / self.last_run()["id"] / "record.mdb"
+        self.assertNotIn(value.encode(), record.read_bytes())
+
     def test_what_a_run_was_made_of(self):
         self.write_config("network:\n  policy: strict\n  rules:\n    - allowed.example.test:\n"
                           "        - allow GET /open/**\n")
