@@ -15,6 +15,7 @@
 #include "core/loop.h"
 #include "core/result.h"
 #include "grant.h"
+#include "host_terminal.h"
 #include "live_grants.h"
 #include "paths.h"
 #include "proxy/proxy.h"
@@ -31,10 +32,13 @@ class Run : private runtime::SandboxObserver,
             private Outlet::Handler,
             private Inlet::Handler {
  public:
+  // `terminal` is the person's, and null where there is none; it is lent to the command while that
+  // runs, if the configuration wants so. Outlives the run.
   // Everything that can be found wrong without an engine is found here, and then nothing is left
   // behind. The rest happens on the loop: `on_started`, the command runs; loop.stop(), all is over:
   // the command has ended, its record is signed, the engine has removed what it made.
   static Result<std::unique_ptr<Run>> create(Loop& loop, const Home& home, const Config& config,
+                                             HostTerminal* terminal,
                                              std::function<void()> on_started);
   ~Run() override;
   Run(const Run&) = delete;
@@ -45,6 +49,8 @@ class Run : private runtime::SandboxObserver,
   // SIGTERM to the command, SIGKILL to the whole sandbox `grace` later.
   void stop(Milliseconds grace, const Asker& asker);
   void kill(const Asker& asker);
+  // The person's terminal has another size, or was given back for a time.
+  void resize();
 
   [[nodiscard]] const std::string& id() const { return facts_.id; }
   [[nodiscard]] int exit_status() const { return exit_status_; }
@@ -54,7 +60,7 @@ class Run : private runtime::SandboxObserver,
   void tell_root() const;
 
  private:
-  Run(Loop& loop, Config config, std::function<void()> on_started);
+  Run(Loop& loop, Config config, HostTerminal* terminal, std::function<void()> on_started);
   Result<void> prepare(const Home& home);
   void give(const SecretValue& secret);
   Result<void> open_record(const Home& home, const std::vector<GrantUse>& grants);
@@ -71,6 +77,7 @@ class Run : private runtime::SandboxObserver,
   void close_record();
   void remove_sandbox();
   void finish_when_flushed();
+  [[nodiscard]] bool flushed() const;
   void forget();
 
   // runtime::SandboxObserver
@@ -94,6 +101,7 @@ class Run : private runtime::SandboxObserver,
 
   Loop& loop_;
   Config config_;
+  HostTerminal* terminal_;
   std::function<void()> on_started_;
   std::vector<runtime::HomeFile> home_files_;  // of the grants: placeholders
   RunFacts facts_;

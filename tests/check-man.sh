@@ -99,7 +99,7 @@ while read -r name; do
   section "$page" SYNOPSIS >"$scratch/synopsis"
   for option in $(table option "$name"); do
     letter=${option%%/*}
-    if test "$letter" = -; then pattern="Fl -${option#*/}\( \|$\)"; else pattern="Fl [a-z]*$letter"; fi
+    if test "$letter" = -; then pattern="Fl -${option#*/}\( \|$\)"; else pattern="Fl [a-zA-Z]*$letter"; fi
     grep -q -- "$pattern" "$scratch/synopsis" ||
       problem "moat-$name.1: option '$option' is not in the synopsis"
   done
