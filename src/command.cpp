@@ -144,6 +144,7 @@ const std::vector<Command> table = {
        "Sign for SSH clients that do not say for which host"},
       {"trust-config", 0, nullptr,
        "Obey agent.yaml where it adds roots, redirections, local hosts, mounts or secrets"},
+      {"timeout", 0, "DURATION", "Stop the command after this long, such as 90s or 1h30m"},
       {"workdir", 'w', "DIRECTORY", "Start the command there, in the sandbox"},
       {"detach", 'd', nullptr, "Print the run's id and leave it running"},
       {"interactive", 'i', nullptr,

@@ -206,6 +206,11 @@ Result<void> lay_flags(const Arguments& arguments, ConfigDraft& draft) {
   }
   if (arguments.has_rest()) config.command = arguments.rest();
   config.ssh_allow_unbound = arguments.has("ssh-allow-unbound");
+  if (const auto text = arguments.value("timeout")) {
+    const auto limit = parse_time_limit(*text);
+    if (!limit) return limit.error().in("--timeout");
+    config.time_limit_ns = *limit;
+  }
   config.detach = arguments.has("detach");
   config.interactive = arguments.has("interactive");
   if (arguments.has("tty") && arguments.has("no-tty"))

@@ -7,9 +7,11 @@
 #include <csignal>
 #include <utility>
 
+#include "command.h"
 #include "core/fd.h"
 #include "core/log.h"
 #include "core/text.h"
+#include "print.h"
 #include "wall_settings.h"
 
 namespace moat {
@@ -86,6 +88,7 @@ Run::Run(Loop& loop, Config config, HostTerminal* terminal, std::function<void()
       terminal_(config_.terminal ? terminal : nullptr),
       on_started_(std::move(on_started)),
       grace_(loop, [this] { kill({"the grace period is over"}); }),
+      limit_(loop, [this] { on_overdue(); }),
       born_ns_(system_clock().monotonic_ns()) {
   facts_.id = new_run_id();
   facts_.name = config_.name;
@@ -208,6 +211,7 @@ Json Run::created_data() const {
       .set("name", facts_.name)
       .set("ssh_allow_unbound", config_.ssh_allow_unbound)
       .set("terminal", config_.terminal)
+      .set("time_limit_ms", config_.time_limit_ns / 1'000'000)
       .set("workdir", config_.workdir)
       .set("workspace", facts_.workspace)
       .set("workspace_read_only", config_.workspace_read_only);
@@ -323,6 +327,9 @@ void Run::on_started() {
   // Without input the keyboard stays with moat: Ctrl-C is a signal, passed on as such.
   if (terminal_ != nullptr && config_.interactive) terminal_->lend();
   resize();
+  if (config_.time_limit_ns > 0)
+    limit_.start(
+        std::chrono::duration_cast<Milliseconds>(std::chrono::nanoseconds(config_.time_limit_ns)));
   if (on_started_) on_started_();
 }
 
@@ -413,6 +420,15 @@ void Run::kill(const Asker& asker) {
   end(128 + SIGKILL, Json::object().set("reason", asker.by));
 }
 
+// As timeout(1), but that what does not end by itself is killed after a time.
+void Run::on_overdue() {
+  constexpr Milliseconds last_chance{10'000};
+  overdue_ = true;
+  failure_ = error(Errc::timeout, "the command was stopped, for its time limit of %s is over",
+                   human_duration(config_.time_limit_ns).c_str());
+  stop(last_chance, {"the time limit is over"});
+}
+
 Json Run::serve_control(const Json& request, const ControlServer::Peer& peer) {
   const std::string what = request["op"].string();
   if (what == "stop") {
@@ -448,6 +464,11 @@ void Run::end(int exit_status, Json how) {
 }
 
 void Run::end_command(int exit_status, Json how) {
+  if (overdue_) {
+    exit_status = exit_timed_out;
+    how.set("reason", failure_->message);
+  }
+  limit_.stop();
   ended_ = true;
   exit_status_ = exit_status;
   if (terminal_ != nullptr && flushed()) terminal_->give_back();

@@ -72,6 +72,7 @@ class Run : private runtime::SandboxObserver,
   [[nodiscard]] int64_t elapsed() const;  // nanoseconds since the run was created
   void end_span(const char* name);        // from the last end_span to now
   Json serve_control(const Json& request, const ControlServer::Peer& peer);
+  void on_overdue();
   void end_command(int exit_status, Json how);  // what is on its way may take a moment more
   void end(int exit_status, Json how);
   void close_record();
@@ -117,9 +118,11 @@ class Run : private runtime::SandboxObserver,
   std::optional<Outlet> err_;
   std::optional<Inlet> in_;
   Timer grace_;
+  Timer limit_;          // on the command's time
   int64_t born_ns_ = 0;  // monotonic
   int64_t span_from_ns_ = 0;
   bool keep_bodies_ = true;
+  bool overdue_ = false;  // it took longer
   bool sealed_ = false;
   bool killed_ = false;
   bool ended_ = false;
