@@ -308,6 +308,18 @@ void a_terminal_has_a_keyboard_and_a_size(ConformanceTest& t) {
   assert_true(t.seen.exit && t.seen.exit->signal == SIGINT);
 }
 
+void a_terminal_is_its_users(ConformanceTest& t) {
+  if (getuid() != 0 && t.is_docker()) return;
+  t.spec.uid = 1234;
+  t.spec.gid = 1235;
+  t.spec.terminal = TerminalSize{24, 80};
+  chmod(t.directory.c_str(), 0755);
+  chmod((t.directory + "/workspace").c_str(), 0777);
+  t.start({"sh", "-c", "echo by name >$(tty) && echo by session >/dev/tty && id -u"});
+  assert_true(t.finish());
+  assert_string_equal(t.seen.out.c_str(), "by name\r\nby session\r\n1234\r\n");
+}
+
 void a_terminal_loses_nothing(ConformanceTest& t) {
   t.spec.terminal = TerminalSize{24, 80};
   t.start({"sh", "-c", "stty -onlcr; head -c 3000000 /dev/zero | tr '\\0' 'x'; echo end"});
@@ -596,6 +608,7 @@ int main(int argc, char** argv) {
       MOAT_TEST(ConformanceTest, stdin_that_nobody_reads_does_no_harm),
       MOAT_TEST(ConformanceTest, a_command_may_have_a_terminal),
       MOAT_TEST(ConformanceTest, a_terminal_has_a_keyboard_and_a_size),
+      MOAT_TEST(ConformanceTest, a_terminal_is_its_users),
       MOAT_TEST(ConformanceTest, a_terminal_loses_nothing),
       MOAT_TEST(ConformanceTest, without_stdin_there_is_dev_null),
       MOAT_TEST(ConformanceTest, paused_output_waits_and_loses_nothing),

@@ -23,7 +23,7 @@ void terminal_open(struct terminal* terminal, const struct spec* spec) {
   if (ioctl(master, TIOCSWINSZ, &size) != 0) fail(errno, "terminal: size");
   /* Programs open /dev/tty, and some the terminal by its name. Within a nested namespace it is theirs
    * already, for it is ours. */
-  if (!spec->nest && (fchown(slave, spec->uid, (gid_t)-1) != 0 || fchmod(slave, 0620) != 0))
+  if (!spec->nest && (fchmod(slave, 0620) != 0 || fchown(slave, spec->uid, (gid_t)-1) != 0))
     fail(errno, "terminal: owner");
   terminal->master = master;
   terminal->slave = slave;
