@@ -8,7 +8,7 @@
 
 namespace moat {
 
-// `facts` with "name", "profile" ("" is the default), and "type": "oauth" for what is renewed by
+// `facts` without "client_secret", with "name", "profile" ("" is the default), and "type": "oauth" for what is renewed by
 // itself, "token" for what is as it is, unless the facts say better.
 Json shown_facts(const store::Sealed& sealed);
 

@@ -46,7 +46,9 @@ struct RefreshSettings {
 //   token_url      where; as check_endpoint() wants it
 //   client_id      as whom
 //   client_secret  "" for most: that of programs that people install is known to all
+//   client_auth    "basic" where the secret goes in a header (RFC 6749 section 2.3.1)
 //   token_form     "json" where the endpoint wants JSON instead of a form
+//   resource       whom the token is for (RFC 8707); "" where that is not said
 //   expires_at     RFC 3339; "" where it is not known, and then only a refusal makes it new
 bool can_be_refreshed(const store::Sealed& credential);
 

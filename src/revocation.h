@@ -16,6 +16,8 @@ namespace moat {
 struct RevocationRequest {
   std::string url;  // check_endpoint() has seen it
   std::string client_id;
+  std::string client_secret;  // "" for most
+  bool basic = false;         // it goes in a header
   Secret token;
   Secret refresh_token;  // told first, where there is one: it may take the other along
   std::map<std::string, std::string> connect_to;
