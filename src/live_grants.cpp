@@ -66,9 +66,7 @@ Result<std::unique_ptr<LiveGrants>> LiveGrants::create(Loop& loop, const Home& h
 void LiveGrants::on_token(Live& live, const store::Sealed& credential) {
   live.since_ns = system_clock().wall_ns();
   if (retired_) return;
-  const Provider* const provider = find_provider(live.name);
-  if (provider == nullptr) return;
-  auto use = use_grant(*provider, credential);
+  auto use = use_credential(credential);
   if (!use) return on_trouble(live, use.error());
   // Before anybody can send it anywhere.
   std::vector<Secret> secrets = secrets_of(*use);
