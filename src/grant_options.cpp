@@ -38,7 +38,6 @@ constexpr struct {
     {"header", mcp, "mcp:NAME"},
     {"prefix", mcp, "mcp:NAME"},
     {"no-browser", provider | oauth, "logins with a browser"},
-    {"token-stdin", provider | aws | ssh | mcp, "tokens, and oauth:NAME is a login"},
 };
 
 }  // namespace
@@ -70,6 +69,10 @@ Result<void> check_kind_options(const Arguments& arguments, const std::string& n
     if (arguments.has(other))
       return error(Errc::invalid, "--%s is for providers only; see moat-grant(1)", other);
   }
+  if (kind == oauth && arguments.has("token-stdin"))
+    return error(Errc::invalid,
+                 "--token-stdin: oauth:NAME is a login; a token that is there already is granted "
+                 "as mcp:NAME");
   if (kind == mcp && arguments.has("client-id"))
     return error(Errc::invalid, "--client-id is for logins only, and mcp:NAME is a fixed token");
   return {};

@@ -6,6 +6,7 @@
 #include "config_reader.h"
 #include "core/text.h"
 #include "oauth_metadata.h"
+#include "proxy/address_guard.h"
 
 namespace moat {
 namespace {
@@ -37,6 +38,12 @@ Result<void> check_mcp_grant(std::string_view name) {
 
 std::string mcp_grant_command(const std::string& name, const std::string& profile) {
   return "moat grant " + name + " --url URL" + (profile.empty() ? "" : " --profile " + profile);
+}
+
+std::function<std::optional<std::string>(const SocketAddress&)> objection_of(
+    const store::Sealed& sealed) {
+  if (!is_oauth_grant(sealed.name) || sealed.facts["local"].boolean()) return nullptr;
+  return proxy::out_of_bounds;
 }
 
 Result<GrantUse> use_mcp_grant(const store::Sealed& sealed) {

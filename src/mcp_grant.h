@@ -3,9 +3,12 @@
 // one header of the requests to one host.
 #pragma once
 
+#include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 
+#include "core/connector.h"
 #include "core/result.h"
 #include "grant.h"
 #include "store/vault.h"
@@ -23,6 +26,11 @@ bool is_oauth_grant(std::string_view name);
 Result<void> check_mcp_grant(std::string_view name);
 // "moat grant oauth:notion --url URL", and the profile where there is one.
 std::string mcp_grant_command(const std::string& name, const std::string& profile);
+
+// For whoever asks the servers that such a credential's facts name: see FetchRequest. Null for
+// other credentials, whose servers a person has named.
+std::function<std::optional<std::string>(const SocketAddress&)> objection_of(
+    const store::Sealed& sealed);
 
 Result<GrantUse> use_mcp_grant(const store::Sealed& sealed);
 

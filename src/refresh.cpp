@@ -229,6 +229,7 @@ void Refresher::ask() {
   request.ca_file = settings_.ca_file;
   request.connect_to = settings_.connect_to;
   request.environment = settings_.environment;
+  request.objection = settings_.objection;
   request.on_body = [this](std::string_view bytes) { collect(bytes); };
   fetch_ = fetcher_.fetch(std::move(request), [this](const Result<FetchResponse>& response) {
     fetch_ = 0;

@@ -16,6 +16,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -38,6 +39,7 @@ struct RefreshSettings {
   std::map<std::string, std::string> connect_to;
   std::string ca_file;
   std::function<const char*(const char* name)> environment;
+  std::function<std::optional<std::string>(const SocketAddress&)> objection;
   // How long a second is for what waits and tries again. Tests make it short.
   Milliseconds second{1000};
 };

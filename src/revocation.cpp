@@ -31,6 +31,7 @@ Result<FetchResponse> post(Loop& loop, Fetcher& fetcher, const RevocationRequest
                           {"client_secret", what.basic ? "" : what.client_secret}});
   request.ca_file = what.ca_file;
   request.connect_to = what.connect_to;
+  request.objection = what.objection;
   request.limit = patience;
   request.max_body = max_answer;
   std::optional<Result<FetchResponse>> answer;

@@ -67,6 +67,20 @@ void a_private_server_may_be_reached_where_it_was_one(Nothing&) {
   assert_true(use_mcp_grant(sealed)->hosts[0].local);
 }
 
+// The servers that its facts name were named by a server, and names change where they lead.
+void its_servers_stay_where_they_may_be(Nothing&) {
+  const auto near = *SocketAddress::from_ip("10.0.0.1", 443);
+  const auto far = *SocketAddress::from_ip("8.8.8.8", 443);
+  store::Sealed sealed = sealed_with();
+  const auto objection = objection_of(sealed);
+  assert_true(objection(near).has_value() && !objection(far).has_value());
+  sealed.facts.set("local", true);
+  assert_true(objection_of(sealed) == nullptr);
+  sealed = sealed_with();
+  sealed.name = "github";
+  assert_true(objection_of(sealed) == nullptr);
+}
+
 void what_cannot_be_sent_is_not_used(Nothing&) {
   struct {
     const char* key;
@@ -103,6 +117,7 @@ int main() {
       MOAT_TEST(Nothing, names_say_what_they_are),
       MOAT_TEST(Nothing, it_goes_to_one_host_in_one_header),
       MOAT_TEST(Nothing, a_private_server_may_be_reached_where_it_was_one),
+      MOAT_TEST(Nothing, its_servers_stay_where_they_may_be),
       MOAT_TEST(Nothing, what_cannot_be_sent_is_not_used),
       MOAT_TEST(Nothing, the_secret_of_a_client_is_not_shown),
   };
