@@ -6,6 +6,8 @@ import os
 import pty
 import re
 import select
+import shutil
+import subprocess
 import threading
 import urllib.parse
 
@@ -135,10 +137,10 @@ class Login(OAuthTest):
 
     def test_a_client_that_is_known_is_not_registered(self):
         del self.origin.metadata["registration_endpoint"]
-        said = self.refused("--redirect-port", "47113")
-        self.assertIn("register one there for http://127.0.0.1:47113/callback", said)
-        self.origin.clients["by-hand"] = ["http://127.0.0.1:47113/callback"]
-        self.grant("--client-id", "by-hand", "--redirect-port", "47113")
+        said = self.refused("--redirect-port", "27113")
+        self.assertIn("register one there for http://127.0.0.1:27113/callback", said)
+        self.origin.clients["by-hand"] = ["http://127.0.0.1:27113/callback"]
+        self.grant("--client-id", "by-hand", "--redirect-port", "27113")
         self.assertEqual(self.shown()["client_id"], "by-hand")
 
     def test_the_browser_is_opened_where_there_is_one(self):
@@ -324,6 +326,39 @@ class FixedToken(OAuthTest):
         self.assertIn("ssh:HOST, oauth:NAME, mcp:NAME", self.run_moat("true", expect=125).stderr)
 
 
+class OfficialSdk(OAuthTest):
+    """Server and client of MCP's own SDK, where there is an npm to get it with."""
+
+    sdk = "@modelcontextprotocol/sdk@1"
+
+    def install(self):
+        self.modules = self.make_dir(self.root / "npm")
+        done = subprocess.run(["npm", "install", "--no-audit", "--no-fund", "--no-package-lock", self.sdk],
+                              cwd=self.modules, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        self.assertEqual(done.returncode, 0, done.stdout.decode())
+
+    def test_it_logs_in_and_calls_a_tool(self):
+        if shutil.which("npm") is None:
+            print("there is no npm: not tried")
+            return
+        self.install()
+        for script in ("mcp_server.mjs", "inside/mcp_client.mjs"):
+            shutil.copy(harness.HERE / script, self.modules)
+        server = subprocess.Popen(["node", "mcp_server.mjs", self.origin.ca.parent], cwd=self.modules,
+                                  stdout=subprocess.PIPE)
+        self.processes.append(server)
+        self.addCleanup(server.stdout.close)
+        port = int(server.stdout.readline())
+        self.origin.https, before = port, self.origin.https
+        self.addCleanup(setattr, self.origin, "https", before)
+        self.grant()
+        self.assertEqual(self.shown()["scopes"], "notes:read")
+        self.workspace = self.modules
+        client = ("node", "mcp_client.mjs", URL)
+        self.assertIn("of notes:read", self.run_moat(*client, flags=["--grant", "oauth:notes"]).stdout)
+        self.assertIn("invalid_token", self.run_moat(*client, expect=1).stderr)
+
+
 class Provider(OAuthTest):
     def test_a_provider_with_a_browser_login(self):
         providers = self.moat_home / "providers"
@@ -340,12 +375,12 @@ code:
   token_url: https://auth.example.test/token
   client_id: notes-cli
   redirect_path: /auth/callback
-  redirect_port: 47114
+  redirect_port: 27114
   scopes: notes:read
   parameters: {resource_hint: all}
 """)
         os.chown(providers, harness.UID, harness.UID)
-        self.origin.clients["notes-cli"] = ["http://127.0.0.1:47114/auth/callback"]
+        self.origin.clients["notes-cli"] = ["http://127.0.0.1:27114/auth/callback"]
         # What it says of the token's audience is not RFC 8707's.
         self.origin.resource["resource"] = None
         said, address = self.log_in("notes")
