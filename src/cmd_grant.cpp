@@ -373,7 +373,7 @@ class Granting {
   Fetcher& fetcher_ = waiting_.fetcher();
 };
 
-// What may be shown of a credential; the vault keeps it beside the secret.
+// What the vault keeps beside the secret; shown_facts() says what of it may be shown.
 Json facts_of(const Plan& plan, const FoundToken& found, const Checked& checked, bool tried) {
   Json facts = Json::object();
   facts.set("provider", plan.provider->name)

@@ -129,6 +129,16 @@ std::string title_of(const std::string& name) {
   return name == aws_grant_name ? "AWS" : name;
 }
 
+std::string command_for(const std::string& name, const std::string& profile) {
+  return "moat grant " + name + (profile.empty() ? "" : " --profile " + profile);
+}
+
+std::string why_missing(const std::string& name, const std::string& profile) {
+  return "no " + title_of(name) + " credential is stored" +
+         (profile.empty() ? "" : " in profile '" + profile + "'") + ", run '" +
+         (is_mcp_grant(name) ? mcp_grant_command(name, profile) : command_for(name, profile)) + "'";
+}
+
 }  // namespace
 
 // A header's value ends at a line break: a secret that holds one would write headers of its own.
@@ -220,20 +230,16 @@ Result<std::vector<GrantUse>> resolve_grants(const Home& home, const std::vector
       lacks(grant, good.error().message);
       continue;
     }
-    const std::string again =
-        "moat grant " + grant.text + (profile.empty() ? "" : " --profile " + profile);
     auto sealed = (*vault)->get(grant.text, profile);
     if (!sealed && sealed.error().code == Errc::not_found) {
-      lacks(grant, "no " + title_of(grant.text) + " credential is stored" +
-                       (profile.empty() ? "" : " in profile '" + profile + "'") + ", run '" +
-                       (mcp ? mcp_grant_command(grant.text, profile) : again) + "'");
+      lacks(grant, why_missing(grant.text, profile));
       continue;
     }
     if (!sealed) return sealed.error();
     if (const std::string when = aws || can_be_refreshed(*sealed) ? "" : expired(*sealed);
         !when.empty()) {
       lacks(grant, "the " + title_of(grant.text) + " credential has expired on " + when +
-                       ", run '" + again + "' again");
+                       ", run '" + command_for(grant.text, profile) + "' again");
       continue;
     }
     auto use = aws ? use_aws_grant(*sealed) : use_credential(*sealed);
