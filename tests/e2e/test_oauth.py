@@ -101,6 +101,9 @@ class Login(OAuthTest):
         self.assertIn("unreachable", done.stdout)  # strict: another host is not allowed
         token = next(iter(self.origin.good))
         self.assertNotIn(token, done.stdout + done.stderr)
+        record = max(self.moat_home.glob("runs/*/record.mdb"), key=lambda path: path.stat().st_mtime)
+        for secret in (token, next(iter(self.origin.refresh_tokens))):
+            self.assertNotIn(secret.encode(), record.read_bytes())
         self.assertNotIn("foreign", json.dumps(self.origin.requests))
 
     def test_other_hosts_do_not_get_it(self):
