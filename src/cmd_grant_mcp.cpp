@@ -25,7 +25,7 @@ namespace moat {
 namespace {
 
 constexpr int64_t second_ns = 1'000'000'000;
-constexpr size_t longest_shown = 20;  // of a token this long, the end may be shown
+constexpr size_t long_enough = 20;  // for four characters of a token to give nothing away
 
 struct McpPlan {
   std::string name;
@@ -103,7 +103,7 @@ store::Sealed sealed_of(const McpPlan& plan, Secret secret, const std::string& s
       .set("prefix", prefix)
       .set("checked", false)
       .set("stored_at", rfc3339(system_clock().wall_ns()));
-  if (secret.size() >= longest_shown)
+  if (secret.size() >= long_enough)
     sealed.facts.set("last_four", secret.reveal().substr(secret.size() - 4));
   sealed.secret = std::move(secret);
   return sealed;
@@ -177,10 +177,12 @@ class OAuthGrant {
   }
 
  private:
-  // One that was given by hand is used again; one that a server has registered was for one port.
+  // One that was given by hand for this server is used again; one that a server has registered was
+  // for one port.
   Result<OAuthClient> client_for(const Ask& ask, const OAuthService& service,
                                  const std::string& redirect_uri) {
-    const bool by_hand = !plan_.before["registered"].boolean(true);
+    const bool by_hand =
+        !plan_.before["registered"].boolean(true) && plan_.before["url"].string() == plan_.url.text;
     const std::string id =
         arguments_.value("client-id").value_or(by_hand ? plan_.before["client_id"].string() : "");
     if (id.empty()) {

@@ -33,17 +33,21 @@ struct Challenge {
 Result<Challenge> challenge_of(const Ask& ask, const OAuthService& service) {
   FetchRequest request = request_for(service, service.url.text);
   request.headers[0].second = "application/json, text/event-stream";
-  // It is the address that the person has given, wherever that leads: it says what is near.
-  request.objection = [local = service.local](const SocketAddress& address) {
-    *local = *local || proxy::out_of_bounds(address).has_value();
+  // It is the address that the person has given, wherever that leads: it says what is near. A name
+  // with public addresses too is not, for it is at those that a stranger can answer.
+  const auto far = std::make_shared<bool>(false);
+  request.objection = [local = service.local, far](const SocketAddress& address) {
+    *far = *far || !proxy::out_of_bounds(address);
+    *local = !*far;
     return std::optional<std::string>();
   };
   const auto answer = ask(std::move(request));
   if (!answer) {
     // One that speaks without end has said nothing of tokens.
     const Errc code = answer.error().code;
-    if (code == Errc::too_large || code == Errc::timeout) return Challenge{};
-    return answer.error();
+    if (code != Errc::too_large && code != Errc::timeout) return answer.error();
+    *service.local = false;  // nobody has answered there in that name
+    return Challenge{};
   }
   const auto header = answer->headers.find("www-authenticate");
   if (answer->status != unauthorized || header == answer->headers.end()) return Challenge{};

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "core/text.h"
 #include "moat_test.h"
 
 using namespace moat;
@@ -41,7 +42,9 @@ struct WebTest {
       {server_document, {200, server_text(), {}}},
       {"https://as.example/register", {201, R"({"client_id":"c1"})", {}}},
   };
-  std::map<std::string, std::string> addresses;  // by the beginning of a URL; else 192.88.98.1
+  // By the beginning of a URL, words; else a public one.
+  std::map<std::string, std::string> addresses;
+  std::string silent;  // the URL that does not answer
   std::vector<std::string> asked;
   std::vector<FetchRequest> requests;
 
@@ -50,10 +53,15 @@ struct WebTest {
     std::string ip = "8.8.8.8";
     for (const auto& [begin, other] : addresses)
       if (request.url.starts_with(begin)) ip = other;
-    const auto objection = request.objection(*SocketAddress::from_ip(ip, 443));
+    std::optional<std::string> objection;
+    for (const std::string_view one : split(ip, ' ')) {
+      const auto said = request.objection(*SocketAddress::from_ip(std::string(one), 443));
+      if (!objection) objection = said;
+    }
     const bool bounded = request.max_body <= 256 * 1024 && request.limit <= Milliseconds(15'000);
     requests.push_back(std::move(request));
     if (!bounded) return error(Errc::io, "not bounded");
+    if (asked.back() == silent) return error(Errc::timeout, "no answer in time");
     if (objection) return Error{Errc::denied, "it may not be asked: " + *objection};
     const auto found = pages.find(asked.back());
     if (found == pages.end()) return FetchResponse{404, "", {}};
@@ -186,6 +194,17 @@ void a_private_resource_may_have_a_private_server(WebTest& t) {
   assert_true(t.says("is not on https"));
 }
 
+// Who has a name answers for it as they like, and differently each time.
+void a_resource_is_not_private_for_saying_so(WebTest& t) {
+  for (const char* both : {"10.0.0.5 8.8.8.8", "8.8.8.8 10.0.0.5"}) {
+    t.addresses = {{"https://mcp.example/mcp", both}, {"https://as.example", "10.0.0.6"}};
+    assert_true(t.says("it may not be asked: 10.0.0.6"));
+  }
+  t.addresses = {{"https://mcp.example/mcp", "10.0.0.5"}, {"https://as.example", "10.0.0.6"}};
+  t.silent = url;
+  assert_true(t.says("it may not be asked: 10.0.0.6"));
+}
+
 void redirects_lead_nowhere(WebTest& t) {
   const FetchResponse elsewhere{302, "", {{"location", "https://evil.example/"}}};
   for (const char* place : {url, own_document, server_document}) {
@@ -239,6 +258,7 @@ int main() {
       MOAT_TEST(WebTest, a_server_in_anothers_name_is_refused),
       MOAT_TEST(WebTest, nobody_is_led_to_private_places),
       MOAT_TEST(WebTest, a_private_resource_may_have_a_private_server),
+      MOAT_TEST(WebTest, a_resource_is_not_private_for_saying_so),
       MOAT_TEST(WebTest, redirects_lead_nowhere),
       MOAT_TEST(WebTest, a_document_that_was_named_must_be_there),
       MOAT_TEST(WebTest, a_client_is_registered_for_its_address),
