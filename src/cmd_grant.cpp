@@ -2,7 +2,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <map>
@@ -10,14 +9,19 @@
 #include <utility>
 
 #include "aws_grant.h"
+#include "cmd_grant_mcp.h"
 #include "cmd_grant_ssh.h"
+#include "code_login.h"
 #include "command.h"
-#include "config_reader.h"
+#include "command_loop.h"
 #include "core/clock.h"
 #include "core/fetch.h"
 #include "core/text.h"
 #include "device_flow.h"
 #include "grant.h"
+#include "grant_facts.h"
+#include "grant_options.h"
+#include "mcp_grant.h"
 #include "print.h"
 #include "ssh_grant.h"
 #include "token_source.h"
@@ -34,6 +38,7 @@ struct Plan {
   const ProviderSite* site = nullptr;
   std::string host;
   std::optional<DeviceFlowSettings> device;
+  std::optional<CodeLogin> code;
   std::map<std::string, std::string> connect_to;
   std::string ca_file;
   std::string check_url;  // of --check-url, or ""
@@ -49,22 +54,6 @@ struct Checked {
   std::string scopes;
 };
 
-Result<std::map<std::string, std::string>> read_connect_to(const Arguments& arguments) {
-  std::map<std::string, std::string> routes;
-  for (const std::string& text : arguments.values("connect-to")) {
-    const size_t equals = text.find('=');
-    if (equals == text.npos)
-      return error(Errc::invalid, "--connect-to: '%s' is not HOST:PORT=ADDR:PORT",
-                   printable(text).c_str());
-    const auto from = parse_endpoint(std::string_view(text).substr(0, equals));
-    if (!from) return from.error().in("--connect-to");
-    const auto to = parse_endpoint(std::string_view(text).substr(equals + 1));
-    if (!to) return to.error().in("--connect-to");
-    routes[*from] = *to;
-  }
-  return routes;
-}
-
 // The flag where it was given, else the provider's own for this host.
 Result<std::string> endpoint(const Arguments& arguments, const char* option,
                              const std::string& usual, const std::string& host) {
@@ -73,19 +62,31 @@ Result<std::string> endpoint(const Arguments& arguments, const char* option,
   return url;
 }
 
-std::string find_client_id(const Arguments& arguments, const ProviderDevice& device,
+// `way` is the provider's device flow, or its login with a browser.
+template <class Way>
+std::string find_client_id(const Arguments& arguments, const Way& way,
                            const ProviderSettings& settings) {
   if (const auto flag = arguments.value("client-id")) return *flag;
-  const char* variable = getenv(device.client_id_variable.c_str());
+  const char* variable = getenv(way.client_id_variable.c_str());
   if (variable != nullptr && *variable != '\0') return variable;
-  return settings.client_id.empty() ? device.client_id : settings.client_id;
+  return settings.client_id.empty() ? way.client_id : settings.client_id;
+}
+
+void plan_code_flow(Plan& plan, const Arguments& arguments, const ProviderSettings& settings) {
+  const auto& code = plan.provider->code;
+  if (!code) return;
+  plan.code = code_login_of(*plan.provider, plan.host, find_client_id(arguments, *code, settings));
+  plan.code->flow.connect_to = plan.connect_to;
+  plan.code->flow.ca_file = plan.ca_file;
+  plan.code->browser = !arguments.has("no-browser");
 }
 
 Result<void> plan_device_flow(Plan& plan, const Arguments& arguments,
                               const ProviderSettings& settings) {
   const auto& device = plan.provider->device;
   for (const char* option : {"device-url", "token-url", "client-id"}) {
-    if (!device && arguments.has(option))
+    const bool of_code = plan.provider->code && std::string_view(option) == "client-id";
+    if (!device && !of_code && arguments.has(option))
       return error(Errc::invalid, "--%s: %s has no device flow", option,
                    plan.provider->title.c_str());
   }
@@ -138,6 +139,7 @@ Result<Plan> make_plan(const Arguments& arguments, const Home& home) {
   plan.connect_to = std::move(*connect_to);
   plan.ca_file = arguments.value("upstream-ca").value_or("");
   if (auto planned = plan_device_flow(plan, arguments, settings); !planned) return planned.error();
+  plan_code_flow(plan, arguments, settings);
   return plan;
 }
 
@@ -151,8 +153,16 @@ Error no_way_to_a_token(const Plan& plan) {
     places += (places.empty() ? "" : " or ") + for_host(place, plan.host);
   }
   if (places.empty()) places = "any place that is looked at";
-  if (!plan.device)
+  if (!plan.device && !plan.code)
     return error(Errc::not_found, "no token is in %s: give one with --token-stdin", places.c_str());
+  if (!plan.device)
+    return error(Errc::not_found,
+                 "no token is in %s, and to log in at %s moat needs the id of an OAuth client, in "
+                 "--client-id, %s or config.yaml; or give a token with --token-stdin",
+                 places.c_str(), plan.host.c_str(),
+                 plan.provider->code->client_id_variable.empty()
+                     ? "its provider's file"
+                     : plan.provider->code->client_id_variable.c_str());
   const ProviderDevice& device = *plan.provider->device;
   return error(Errc::not_found,
                "no token is in %s, and to log in at %s moat needs the id of an OAuth client: %s "
@@ -203,46 +213,34 @@ class Granting {
   explicit Granting(const Plan& plan) : plan_(plan) {}
 
   // Non-zero after a signal has ended the waiting.
-  [[nodiscard]] int interrupted() const { return interrupted_; }
+  [[nodiscard]] int interrupted() const { return waiting_.interrupted(); }
 
   Result<FoundToken> obtain() {
     for (const TokenSource& source : plan_.site->sources) {
       auto found = look_at(source);
       if (!found) return found.error();
-      if (interrupted_ != 0) return given_up();
+      if (interrupted() != 0) return CommandLoop::given_up();
       if (!*found) continue;
       if (source.kind != TokenSource::Kind::prompt) say("Using the token from " + (*found)->source);
       return std::move(**found);
     }
-    if (!plan_.device || plan_.device->client_id.empty()) return no_way_to_a_token(plan_);
-    return log_in();
+    if (plan_.device && !plan_.device->client_id.empty()) return log_in();
+    if (plan_.code && !plan_.code->flow.client_id.empty()) return log_in_with_browser();
+    return no_way_to_a_token(plan_);
   }
 
   Result<Checked> check(const TokenCheck& check, const store::Sealed& sealed) {
     auto request = check_request(plan_, check, sealed);
     if (!request) return request.error();
     const std::string host = host_of_url(request->url);
-    std::optional<Result<FetchResponse>> answer;
-    fetcher_.fetch(std::move(*request), [&](Result<FetchResponse> response) {
-      answer.emplace(std::move(response));
-      loop_.stop();
-    });
-    loop_.run();
-    if (!answer) return given_up();
-    return judge(check, host, *answer);
+    const auto answer = waiting_.ask(std::move(*request));
+    if (interrupted() != 0) return CommandLoop::given_up();
+    return judge(check, host, answer);
   }
 
-  // A signal that came just now still counts.
-  void look_for_signals() { loop_.turn(Milliseconds(0)); }
+  void look_for_signals() { waiting_.look_for_signals(); }
 
  private:
-  static Error given_up() { return Error{Errc::closed, "interrupted"}; }
-
-  void interrupt(int number) {
-    interrupted_ = number;
-    loop_.stop();
-  }
-
   // For the person; with --json, standard output is for the program alone.
   void say(const std::string& line) const {
     FILE* to = plan_.json ? stderr : stdout;
@@ -299,18 +297,38 @@ class Granting {
       loop_.stop();
     });
     loop_.run();
-    if (!result) return given_up();
+    if (!result) return CommandLoop::given_up();
     if (!*result) return result->error();
-    TokenAnswer& answer = **result;
+    return found_by("device flow", **result, plan_.device->token_url, plan_.device->client_id);
+  }
+
+  Result<FoundToken> log_in_with_browser() {
+    const CodeLogin& code = *plan_.code;
+    auto listener = RedirectListener::open(loop_, code.place);
+    if (!listener) return listener.error();
+    auto answer = log_in_by_code(loop_, fetcher_, code.flow, std::move(*listener), code.browser,
+                                 [this](const std::string& line) { say(line); });
+    if (!answer) return CommandLoop::given_up();
+    if (!*answer) return answer->error();
+    FoundToken found =
+        found_by("authorization code", **answer, code.flow.token_url, code.flow.client_id);
+    found.client_secret = code.flow.client_secret;
+    if (code.flow.json) found.token_form = "json";
+    return found;
+  }
+
+  static FoundToken found_by(const char* way, TokenAnswer& answer, const std::string& token_url,
+                             const std::string& client_id) {
     FoundToken found;
     found.token = std::move(answer.access_token);
-    found.source = "device flow";
+    found.source = way;
+    found.scopes = answer.scopes;
     if (answer.lifetime > 0)
       found.expires_at = rfc3339(system_clock().wall_ns() + answer.lifetime * 1'000'000'000);
     if (!answer.refresh_token.empty()) {
       found.refresh_token = std::move(answer.refresh_token);
-      found.token_url = plan_.device->token_url;
-      found.client_id = plan_.device->client_id;
+      found.token_url = token_url;
+      found.client_id = client_id;
     }
     return found;
   }
@@ -350,28 +368,27 @@ class Granting {
   }
 
   const Plan& plan_;
-  int interrupted_ = 0;
-  Loop loop_;
-  Signal interrupt_{loop_, SIGINT, [this] { interrupt(SIGINT); }};
-  Signal terminate_{loop_, SIGTERM, [this] { interrupt(SIGTERM); }};
-  Signal hang_up_{loop_, SIGHUP, [this] { interrupt(SIGHUP); }};
-  Fetcher fetcher_{loop_};
+  CommandLoop waiting_;
+  Loop& loop_ = waiting_.loop();
+  Fetcher& fetcher_ = waiting_.fetcher();
 };
 
-// What may be shown of a credential; the vault keeps it beside the secret.
+// What the vault keeps beside the secret; shown_facts() says what of it may be shown.
 Json facts_of(const Plan& plan, const FoundToken& found, const Checked& checked, bool tried) {
   Json facts = Json::object();
   facts.set("provider", plan.provider->name)
       .set("host", plan.host)
       .set("source", found.source)
       .set("login", checked.login)
-      .set("scopes", checked.scopes)
+      .set("scopes", checked.scopes.empty() ? found.scopes : checked.scopes)
       .set("checked", tried)
       .set("stored_at", rfc3339(system_clock().wall_ns()));
   if (!found.expires_at.empty()) facts.set("expires_at", found.expires_at);
   // As refresh.h has it.
   if (!found.refresh_token.empty())
     facts.set("token_url", found.token_url).set("client_id", found.client_id);
+  if (!found.client_secret.empty()) facts.set("client_secret", found.client_secret);
+  if (!found.token_form.empty()) facts.set("token_form", found.token_form);
   // Four characters of a long token tell two apart, and give nothing away.
   if (found.token.size() >= 20)
     facts.set("last_four", found.token.reveal().substr(found.token.size() - 4));
@@ -416,7 +433,7 @@ int grant(const Plan& plan, store::Vault& vault) {
 
   if (auto stored = vault.put(sealed); !stored) return complain(stored.error());
   Output out;
-  out.line(plan.json ? sealed.facts.text()
+  out.line(plan.json ? shown_facts(sealed).text()
                      : plan.provider->title + " credential saved successfully");
   return out.finish(exit_ok);
 }
@@ -431,22 +448,18 @@ int cmd_grant(const Arguments& arguments) {
     std::string known;
     for (const Provider& provider : providers())
       known += (known.empty() ? "" : ", ") + provider.name;
-    known += ", " + std::string(aws_grant_name) + ", ssh:HOST";
+    known += ", " + std::string(aws_grant_name) + ", ssh:HOST, oauth:NAME, mcp:NAME";
     return complain(error(Errc::invalid, "say what to grant: %s", known.c_str()), exit_usage);
   }
-  if (arguments.operands()[0] == aws_grant_name) return grant_aws(arguments, *home);
-  for (const char* option : {"aws-profile", "role", "external-id", "session-duration", "region"}) {
-    if (arguments.has(option))
-      return complain(error(Errc::invalid, "--%s is for 'moat grant aws' only", option),
-                      exit_usage);
-  }
-  if (is_ssh_grant(lower(arguments.operands()[0]))) {
+  const std::string& name = arguments.operands()[0];
+  if (auto fit = check_kind_options(arguments, name); !fit)
+    return complain(fit.error(), exit_usage);
+  if (name == aws_grant_name) return grant_aws(arguments, *home);
+  if (is_ssh_grant(lower(name)) || is_mcp_grant(name)) {
     const auto vault = open_vault(*home);
-    return vault ? grant_ssh(arguments, **vault, profile_of(arguments)) : complain(vault.error());
-  }
-  for (const char* other : {"key", "fingerprint", "host-key"}) {
-    if (arguments.has(other))
-      return complain(error(Errc::invalid, "--%s is for ssh:HOST only", other), exit_usage);
+    if (!vault) return complain(vault.error());
+    const auto grant_it = is_mcp_grant(name) ? grant_mcp : grant_ssh;
+    return grant_it(arguments, **vault, profile_of(arguments));
   }
   const auto plan = make_plan(arguments, *home);
   if (!plan) return complain(plan.error(), exit_usage);

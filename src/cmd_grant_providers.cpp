@@ -41,6 +41,7 @@ Json to_json(const Provider& provider) {
       .set("hosts", std::move(hosts))
       .set("sources", std::move(sources))
       .set("device_flow", provider.device.has_value())
+      .set("browser_login", provider.code.has_value())
       .set("env", std::move(env))
       .set("files", std::move(files))
       .set("where", provider.where);

@@ -5,6 +5,7 @@
 #include "command.h"
 #include "core/text.h"
 #include "grant.h"
+#include "mcp_grant.h"
 #include "print.h"
 #include "revocation.h"
 #include "store/vault.h"
@@ -27,6 +28,9 @@ RevocationRequest revocation_of(const store::Sealed& sealed) {
   if (request.url.empty() && provider != nullptr && !provider->revoke_url.empty())
     request.url = for_host(provider->revoke_url, sealed.facts["host"].string(provider->host));
   request.client_id = sealed.facts["client_id"].string();
+  request.client_secret = sealed.facts["client_secret"].string();
+  request.basic = sealed.facts["client_auth"].string() == "basic";
+  request.objection = objection_of(sealed);
   request.token = sealed.secret.clone();
   request.refresh_token = sealed.refresh_token.clone();
   return request;

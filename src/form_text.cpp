@@ -2,6 +2,8 @@
 
 #include <cctype>
 
+#include "core/text.h"
+
 namespace moat {
 
 std::string form_encode(std::string_view text) {
@@ -34,6 +36,20 @@ std::string form_of(std::initializer_list<FormField> fields) {
     wipe(encoded);
   }
   return form;
+}
+
+Secret basic_header(std::string_view client_id, std::string_view client_secret) {
+  std::string plain = form_encode(client_id) + ":";
+  std::string secret = form_encode(client_secret);
+  plain.reserve(plain.size() + secret.size());
+  plain.append(secret);
+  std::string encoded = base64(plain);
+  std::string value;
+  value.reserve(6 + encoded.size());
+  value.append("Basic ").append(encoded);
+  Secret header(value);
+  for (std::string* text : {&plain, &secret, &encoded, &value}) wipe(*text);
+  return header;
 }
 
 }  // namespace moat

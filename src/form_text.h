@@ -17,4 +17,7 @@ std::string form_encode(std::string_view text);
 using FormField = std::pair<std::string_view, std::string_view>;
 std::string form_of(std::initializer_list<FormField> fields);
 
+// "Basic …", by which a client that has a secret proves itself (RFC 6749 section 2.3.1).
+Secret basic_header(std::string_view client_id, std::string_view client_secret);
+
 }  // namespace moat

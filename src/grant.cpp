@@ -5,6 +5,7 @@
 #include "aws_grant.h"
 #include "core/clock.h"
 #include "core/text.h"
+#include "mcp_grant.h"
 #include "placeholder.h"
 #include "proxy/injected_target.h"
 #include "refresh.h"
@@ -121,6 +122,23 @@ std::string expired(const store::Sealed& sealed) {
   return over ? rfc3339(*until) : "";
 }
 
+// Of a service, for messages.
+std::string title_of(const std::string& name) {
+  const Provider* provider = find_provider(name);
+  if (provider != nullptr) return provider->title;
+  return name == aws_grant_name ? "AWS" : name;
+}
+
+std::string command_for(const std::string& name, const std::string& profile) {
+  return "moat grant " + name + (profile.empty() ? "" : " --profile " + profile);
+}
+
+std::string why_missing(const std::string& name, const std::string& profile) {
+  return "no " + title_of(name) + " credential is stored" +
+         (profile.empty() ? "" : " in profile '" + profile + "'") + ", run '" +
+         (is_mcp_grant(name) ? mcp_grant_command(name, profile) : command_for(name, profile)) + "'";
+}
+
 }  // namespace
 
 // A header's value ends at a line break: a secret that holds one would write headers of its own.
@@ -153,6 +171,13 @@ Result<GrantUse> use_grant(const Provider& provider, const store::Sealed& sealed
     add_host(use, entry, *host, *host != provider.host, sealed.secret);
   give_placeholder(use, *site, *host);
   return use;
+}
+
+Result<GrantUse> use_credential(const store::Sealed& sealed) {
+  if (is_mcp_grant(sealed.name)) return use_mcp_grant(sealed);
+  const Provider* provider = find_provider(sealed.name);
+  if (provider != nullptr) return use_grant(*provider, sealed);
+  return Error{Errc::not_found, unknown_provider(sealed.name)};
 }
 
 void add_placeholders(const std::vector<GrantUse>& uses,
@@ -196,27 +221,28 @@ Result<std::vector<GrantUse>> resolve_grants(const Home& home, const std::vector
     }
     const Provider* provider = find_provider(grant.text);
     const bool aws = grant.text == aws_grant_name;
-    if (provider == nullptr && !aws) {
+    const bool mcp = is_mcp_grant(grant.text);
+    if (provider == nullptr && !aws && !mcp) {
       lacks(grant, unknown_provider(grant.text));
+      continue;
+    }
+    if (const auto good = mcp ? check_mcp_grant(grant.text) : Result<void>(); !good) {
+      lacks(grant, good.error().message);
       continue;
     }
     auto sealed = (*vault)->get(grant.text, profile);
     if (!sealed && sealed.error().code == Errc::not_found) {
-      const std::string title = aws ? "AWS" : provider->title;
-      lacks(grant, "no " + title + " credential is stored" +
-                       (profile.empty() ? "" : " in profile '" + profile + "'") +
-                       ", run 'moat grant " + grant.text +
-                       (profile.empty() ? "" : " --profile " + profile) + "'");
+      lacks(grant, why_missing(grant.text, profile));
       continue;
     }
     if (!sealed) return sealed.error();
     if (const std::string when = aws || can_be_refreshed(*sealed) ? "" : expired(*sealed);
         !when.empty()) {
-      lacks(grant, "the " + provider->title + " credential has expired on " + when +
-                       ", run 'moat grant " + provider->name + "' again");
+      lacks(grant, "the " + title_of(grant.text) + " credential has expired on " + when +
+                       ", run '" + command_for(grant.text, profile) + "' again");
       continue;
     }
-    auto use = aws ? use_aws_grant(*sealed) : use_grant(*provider, *sealed);
+    auto use = aws ? use_aws_grant(*sealed) : use_credential(*sealed);
     if (!use) return use.error();
     if (can_be_refreshed(*sealed)) use->renewable = std::move(*sealed);
     uses.push_back(std::move(*use));

@@ -48,6 +48,8 @@ struct GrantUse {
 };
 // A secret and where it belongs, as the vault keeps it, made into what the proxy obeys.
 Result<GrantUse> use_grant(const Provider& provider, const store::Sealed& sealed);
+// The same of any that can be renewed, by its name.
+Result<GrantUse> use_credential(const store::Sealed& sealed);
 // "HOST=NAME: VALUE" of --header, where VALUE ends in env://VARIABLE or file://PATH, which is where
 // the secret is read from; what stands before it ("Bearer ") is sent as it is. HOST is a pattern.
 Result<GrantUse> header_grant(std::string_view text);

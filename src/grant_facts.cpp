@@ -8,6 +8,8 @@ Json shown_facts(const store::Sealed& sealed) {
   shown.set("type", sealed.refresh_token.empty() ? "token" : "oauth");
   for (const Json::View& fact : sealed.facts.view().elements()) {
     const std::string key = fact.key();
+    // What a server has given to this installation alone.
+    if (key == "client_secret") continue;
     if (key != "name" && key != "profile") shown.set(key, fact.clone());
   }
   return shown;

@@ -8,8 +8,8 @@
 
 namespace moat {
 
-// `facts` with "name", "profile" ("" is the default), and "type": "oauth" for what is renewed by
-// itself, "token" for what is as it is, unless the facts say better.
+// `facts` without "client_secret", with "name", "profile" ("" is the default), and "type": "oauth"
+// for what is renewed by itself, "token" for what is as it is, unless the facts say better.
 Json shown_facts(const store::Sealed& sealed);
 
 // One of them for people: "-" where there is none, true and false as yes and no.

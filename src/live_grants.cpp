@@ -4,6 +4,7 @@
 
 #include "core/clock.h"
 #include "core/log.h"
+#include "mcp_grant.h"
 #include "proxy_choice.h"
 #include "refresh.h"
 #include "vault_access.h"
@@ -49,6 +50,7 @@ Result<std::unique_ptr<LiveGrants>> LiveGrants::create(Loop& loop, const Home& h
     settings.directory = home.root + "/credentials";
     settings.connect_to = config.connect_to;
     if (config.upstream_ca.size() == 1) settings.ca_file = config.upstream_ca[0];
+    settings.objection = objection_of(*grant.renewable);
     settings.environment = environment_of_proxy(config.upstream_proxy, config.no_proxy);
     Live& live = all->live_.emplace_back();
     live.name = grant.name;
@@ -66,9 +68,7 @@ Result<std::unique_ptr<LiveGrants>> LiveGrants::create(Loop& loop, const Home& h
 void LiveGrants::on_token(Live& live, const store::Sealed& credential) {
   live.since_ns = system_clock().wall_ns();
   if (retired_) return;
-  const Provider* const provider = find_provider(live.name);
-  if (provider == nullptr) return;
-  auto use = use_grant(*provider, credential);
+  auto use = use_credential(credential);
   if (!use) return on_trouble(live, use.error());
   // Before anybody can send it anywhere.
   std::vector<Secret> secrets = secrets_of(*use);

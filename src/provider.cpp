@@ -153,7 +153,7 @@ std::string unknown_provider(std::string_view name) {
     known += (known.empty() ? "" : ", ") + provider.name;
   }
   names.push_back(aws_grant_name);
-  known += ", " + std::string(aws_grant_name);
+  known += ", " + std::string(aws_grant_name) + ", ssh:HOST, oauth:NAME, mcp:NAME";
   std::string text = "unknown grant '" + printable(name.substr(0, 64)) + "'";
   if (const auto meant = nearest(name, names)) {
     text += ", did you mean '" + std::string(*meant) + "'?";

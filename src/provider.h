@@ -4,6 +4,7 @@
 // place.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -75,12 +76,28 @@ struct ProviderDevice {
   std::string verification_host;  // where the person is sent; no other is believed
 };
 
+// OAuth 2.0 authorization code with PKCE (RFC 6749 section 4.1, RFC 7636).
+struct ProviderCode {
+  std::string url;
+  std::string token_url;
+  std::string client_id;      // "": none is built in
+  std::string client_secret;  // of programs that people install, which is known to all; "": none
+  std::string client_id_variable;  // on the host, that names another
+  std::string scopes;
+  std::string redirect_host = "127.0.0.1";  // as the service knows it: or "localhost"
+  std::string redirect_path = "/callback";
+  uint16_t redirect_port = 0;  // 0: any
+  bool json = false;           // the form in which the token is asked for
+  std::vector<std::pair<std::string, std::string>> parameters;  // more of the first request
+};
+
 struct Provider {
   std::string name;
   std::string title;  // "GitHub", for messages
   std::string host;   // of the public service: "github.com"
   std::vector<ProviderSite> sites;
   std::optional<ProviderDevice> device;
+  std::optional<ProviderCode> code;
   std::string revoke_url;  // takes a token back (RFC 7009); "": none does
   std::string where;       // its file; "built in"
 };

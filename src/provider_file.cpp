@@ -423,6 +423,84 @@ Result<void> read_device(ProviderReader& reader, const Yaml& value) {
   return {};
 }
 
+Result<void> read_code(ProviderReader& reader, const Yaml& value) {
+  ProviderCode& code = reader.provider.code.emplace();
+  if (auto read = reader.read_members(value, "code.", "code"); !read) return read;
+  if (code.url.empty() || code.token_url.empty() ||
+      (code.client_id.empty() && code.client_id_variable.empty()))
+    return reader.at(value, "code needs url, token_url, and client_id or client_id_variable");
+  return {};
+}
+
+template <std::string ProviderCode::*member>
+Result<void> read_code_word(ProviderReader& reader, const Yaml& value) {
+  auto word = reader.word(value, "it");
+  if (!word) return word.error();
+  if (!is_printed(*word)) return reader.at(value, "it must be printable ASCII");
+  (*reader.provider.code).*member = std::move(*word);
+  return {};
+}
+
+template <std::string ProviderCode::*member>
+Result<void> read_code_url(ProviderReader& reader, const Yaml& value) {
+  if (!check_endpoint(sample(value.scalar), "") || !value.scalar.starts_with("https://") ||
+      value.scalar.find('#') != std::string::npos)
+    return reader.at(value, "it must be https://HOST/PATH");
+  return read_code_word<member>(reader, value);
+}
+
+Result<void> read_code_variable(ProviderReader& reader, const Yaml& value) {
+  if (auto checked = check_variable_name(value.scalar); !checked)
+    return reader.at(value, checked.error().message);
+  reader.provider.code->client_id_variable = value.scalar;
+  return {};
+}
+
+Result<void> read_redirect_host(ProviderReader& reader, const Yaml& value) {
+  if (value.scalar != "127.0.0.1" && value.scalar != "localhost")
+    return reader.at(value, "redirect_host is 127.0.0.1 or localhost");
+  reader.provider.code->redirect_host = value.scalar;
+  return {};
+}
+
+Result<void> read_redirect_path(ProviderReader& reader, const Yaml& value) {
+  const std::string& path = value.scalar;
+  if (!path.starts_with('/') || !is_printed(path) || path.find_first_of("?#% ") != path.npos)
+    return reader.at(value, "redirect_path must be a path such as /callback");
+  reader.provider.code->redirect_path = path;
+  return {};
+}
+
+Result<void> read_redirect_port(ProviderReader& reader, const Yaml& value) {
+  const auto port = parse_number(value.scalar, 1, 65535);
+  if (!port) return reader.at(value, "redirect_port must be a port");
+  reader.provider.code->redirect_port = static_cast<uint16_t>(*port);
+  return {};
+}
+
+Result<void> read_token_form(ProviderReader& reader, const Yaml& value) {
+  if (value.scalar != "form" && value.scalar != "json")
+    return reader.at(value, "token_form is form or json");
+  reader.provider.code->json = value.scalar == "json";
+  return {};
+}
+
+Result<void> read_code_parameters(ProviderReader& reader, const Yaml& value) {
+  // What the login itself says must not be said twice.
+  constexpr std::string_view ours[] = {
+      "response_type",         "client_id", "redirect_uri",  "scope", "state", "code_challenge",
+      "code_challenge_method", "resource",  "code_verifier", "code"};
+  auto parameters = reader.map(value, "parameters");
+  if (!parameters) return parameters.error();
+  for (const auto& [name, text] : *parameters) {
+    if (!is_header_name(name) || !is_printed(text) ||
+        std::find(std::begin(ours), std::end(ours), name) != std::end(ours))
+      return reader.at(value, "parameters: '" + shown(name) + "' is not one that may be added");
+  }
+  reader.provider.code->parameters = std::move(*parameters);
+  return {};
+}
+
 Result<void> read_revoke_url(ProviderReader& reader, const Yaml& value) {
   if (!check_endpoint(sample(value.scalar), "") || !value.scalar.starts_with("https://"))
     return reader.at(value, "revoke_url must be https://HOST/PATH");
@@ -449,8 +527,8 @@ Result<void> read_device_url(ProviderReader& reader, const Yaml& value) {
 // The next word of each path that begins with `prefix`. What a site says stands at the top too, and
 // what only the top says does not stand in a site.
 std::vector<std::string_view> members_under(const std::string& prefix) {
-  constexpr std::string_view only_at_the_top[] = {"name",  "title",  "host",
-                                                  "sites", "device", "revoke_url"};
+  constexpr std::string_view only_at_the_top[] = {"name",   "title", "host",      "sites",
+                                                  "device", "code",  "revoke_url"};
   std::vector<std::string_view> names;
   const bool site = prefix == "sites.";
   for (const ProviderKey& key : provider_keys()) {
@@ -479,6 +557,18 @@ const std::vector<ProviderKey>& provider_keys() {
       {"check.scopes", read_check_scopes},
       {"check.status", read_check_status},
       {"check.url", read_check_url},
+      {"code", read_code},
+      {"code.client_id", read_code_word<&ProviderCode::client_id>},
+      {"code.client_id_variable", read_code_variable},
+      {"code.client_secret", read_code_word<&ProviderCode::client_secret>},
+      {"code.parameters", read_code_parameters},
+      {"code.redirect_host", read_redirect_host},
+      {"code.redirect_path", read_redirect_path},
+      {"code.redirect_port", read_redirect_port},
+      {"code.scopes", read_code_word<&ProviderCode::scopes>},
+      {"code.token_form", read_token_form},
+      {"code.token_url", read_code_url<&ProviderCode::token_url>},
+      {"code.url", read_code_url<&ProviderCode::url>},
       {"device", read_device},
       {"device.client_id", read_device_word<&ProviderDevice::client_id>},
       {"device.client_id_advice", read_device_word<&ProviderDevice::client_id_advice>},

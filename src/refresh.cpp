@@ -203,24 +203,33 @@ void Refresher::ask() {
       {"Content-Type", json ? "application/json" : "application/x-www-form-urlencoded"},
       {"User-Agent", "moat"}};
   const std::string client_id = credential_.facts["client_id"].string();
-  const std::string client_secret = credential_.facts["client_secret"].string();
+  const bool basic = credential_.facts["client_auth"].string() == "basic";
+  std::string client_secret = credential_.facts["client_secret"].string();
+  if (basic && !client_secret.empty()) {
+    request.secret_headers.emplace_back("Authorization", basic_header(client_id, client_secret));
+    client_secret.clear();
+  }
+  const std::string resource = credential_.facts["resource"].string();
   if (json) {
     Json body = Json::object();
     body.set("grant_type", "refresh_token")
         .set("refresh_token", credential_.refresh_token.reveal())
         .set("client_id", client_id);
     if (!client_secret.empty()) body.set("client_secret", client_secret);
+    if (!resource.empty()) body.set("resource", resource);
     request.body = body.text();
     body.wipe();
   } else {
     request.body = form_of({{"grant_type", "refresh_token"},
                             {"refresh_token", credential_.refresh_token.reveal()},
                             {"client_id", client_id},
-                            {"client_secret", client_secret}});
+                            {"client_secret", client_secret},
+                            {"resource", resource}});
   }
   request.ca_file = settings_.ca_file;
   request.connect_to = settings_.connect_to;
   request.environment = settings_.environment;
+  request.objection = settings_.objection;
   request.on_body = [this](std::string_view bytes) { collect(bytes); };
   fetch_ = fetcher_.fetch(std::move(request), [this](const Result<FetchResponse>& response) {
     fetch_ = 0;

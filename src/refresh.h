@@ -16,6 +16,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -38,6 +39,7 @@ struct RefreshSettings {
   std::map<std::string, std::string> connect_to;
   std::string ca_file;
   std::function<const char*(const char* name)> environment;
+  std::function<std::optional<std::string>(const SocketAddress&)> objection;
   // How long a second is for what waits and tries again. Tests make it short.
   Milliseconds second{1000};
 };
@@ -46,7 +48,9 @@ struct RefreshSettings {
 //   token_url      where; as check_endpoint() wants it
 //   client_id      as whom
 //   client_secret  "" for most: that of programs that people install is known to all
+//   client_auth    "basic" where the secret goes in a header (RFC 6749 section 2.3.1)
 //   token_form     "json" where the endpoint wants JSON instead of a form
+//   resource       whom the token is for (RFC 8707); "" where that is not said
 //   expires_at     RFC 3339; "" where it is not known, and then only a refusal makes it new
 bool can_be_refreshed(const store::Sealed& credential);
 

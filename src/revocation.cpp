@@ -22,10 +22,16 @@ Result<FetchResponse> post(Loop& loop, Fetcher& fetcher, const RevocationRequest
   request.headers = {{"Accept", "application/json"},
                      {"Content-Type", "application/x-www-form-urlencoded"},
                      {"User-Agent", "moat"}};
-  request.body = form_of(
-      {{"token", token.reveal()}, {"token_type_hint", hint}, {"client_id", what.client_id}});
+  if (what.basic)
+    request.secret_headers.emplace_back("Authorization",
+                                        basic_header(what.client_id, what.client_secret));
+  request.body = form_of({{"token", token.reveal()},
+                          {"token_type_hint", hint},
+                          {"client_id", what.client_id},
+                          {"client_secret", what.basic ? "" : what.client_secret}});
   request.ca_file = what.ca_file;
   request.connect_to = what.connect_to;
+  request.objection = what.objection;
   request.limit = patience;
   request.max_body = max_answer;
   std::optional<Result<FetchResponse>> answer;

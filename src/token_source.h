@@ -22,6 +22,9 @@ struct FoundToken {
   Secret refresh_token = {};
   std::string token_url = {};
   std::string client_id = {};
+  std::string client_secret = {};
+  std::string token_form = {};  // "json", or "": see refresh.h
+  std::string scopes = {};      // that came with it, where that is said
 };
 
 // All of `fd`, less the line break at its end. Blocks. Refuses a terminal, which would show it.

@@ -145,6 +145,7 @@ void Fetcher::Impl::start(uint64_t id) {
 void Fetcher::Impl::resolved(uint64_t id, Result<std::vector<SocketAddress>> addresses) {
   FetchTransfer& transfer = *transfers.at(id);
   if (!addresses) return finish(id, addresses.error());
+  if (auto good = transfer.may_connect(*addresses); !good) return finish(id, good.error());
   // A literal address is nothing that curl would look up.
   if (!SocketAddress::from_ip(transfer.route.host, 0)) {
     std::string entry = transfer.route.host + ":" + std::to_string(transfer.route.port) + ":";

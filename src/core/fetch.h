@@ -5,11 +5,13 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "core/connector.h"
 #include "core/loop.h"
 #include "core/resolver.h"
 #include "core/result.h"
@@ -31,6 +33,9 @@ struct FetchRequest {
   std::map<std::string, std::string> connect_to;
   // The variables that name proxies (https_proxy and so on); not set: those of the process.
   std::function<const char*(const char* name)> environment;
+  // Asked of each address that the URL's host has; what it says against one is Errc::denied. Not
+  // asked where connect_to or a proxy decides where to connect.
+  std::function<std::optional<std::string>(const SocketAddress& address)> objection;
   Milliseconds limit{30'000};         // zero: none
   size_t max_body = 4 * 1024 * 1024;  // Errc::too_large past it
   // Where set, called with each piece of the body as it comes, and the response's body stays

@@ -186,6 +186,15 @@ Result<void> FetchTransfer::prepare() {
   return {};
 }
 
+Result<void> FetchTransfer::may_connect(const std::vector<SocketAddress>& addresses) const {
+  if (!request.objection || !route.connect_to.empty() || !route.proxy.empty()) return {};
+  for (const SocketAddress& address : addresses) {
+    if (const auto why = request.objection(address))
+      return Error{Errc::denied, "it may not be asked: " + *why};
+  }
+  return {};
+}
+
 Error FetchTransfer::why(CURLcode code) const {
   if (failure) return *failure;
   long os_error = 0;

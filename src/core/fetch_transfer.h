@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "core/curl_library.h"
 #include "core/fetch.h"
@@ -41,6 +42,7 @@ struct FetchTransfer {
 
   // Makes `easy` and tells it all that the request and its route say.
   Result<void> prepare();
+  [[nodiscard]] Result<void> may_connect(const std::vector<SocketAddress>& addresses) const;
   // What libcurl, or a callback, says was wrong.
   [[nodiscard]] Error why(CURLcode code) const;
 

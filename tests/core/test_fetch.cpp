@@ -212,6 +212,35 @@ void a_redirect_is_given_not_followed(FetchTest& t) {
   assert_int_equal(t.tcp->requests.size(), 1);
 }
 
+void an_address_that_is_objected_to_is_not_connected_to(FetchTest& t) {
+  const auto object = [](const SocketAddress& address) {
+    return std::optional<std::string>(address.ip() + " is loopback");
+  };
+  t.request.objection = object;  // of a name
+  t.fetch();
+  t.request.objection = object;  // of an address
+  t.request.url = t.url("127.0.0.1");
+  t.fetch();
+  assert_true(t.done(2));
+  for (const auto& result : t.results) {
+    assert_int_equal(result.error().code, Errc::denied);
+    assert_true(result.error().message.ends_with("it may not be asked: 127.0.0.1 is loopback"));
+  }
+  assert_int_equal(t.tcp->requests.size(), 0);
+  // The person has said where to connect.
+  const std::string there = t.address.text();
+  t.request.objection = object;
+  t.request.url = t.url("api.test");
+  t.request.connect_to = {{"api.test:" + std::to_string(t.address.port()), there}};
+  t.fetch();
+  assert_true(t.done(3));
+  assert_true(t.results[2].has_value());
+  t.request.objection = [](const SocketAddress&) { return std::nullopt; };
+  t.fetch();
+  assert_true(t.done(4));
+  assert_true(t.results[3].has_value());
+}
+
 void interim_answers_are_not_the_answer(FetchTest& t) {
   t.tcp->respond = [](Stream& stream, const std::string&) {
     stream.write(
@@ -459,6 +488,7 @@ int main() {
       MOAT_TEST(FetchTest, method_headers_body_and_bearer_are_sent),
       MOAT_TEST(FetchTest, a_header_that_would_be_two_is_refused),
       MOAT_TEST(FetchTest, a_redirect_is_given_not_followed),
+      MOAT_TEST(FetchTest, an_address_that_is_objected_to_is_not_connected_to),
       MOAT_TEST(FetchTest, interim_answers_are_not_the_answer),
       MOAT_TEST(FetchTest, a_body_over_the_limit_is_refused),
       MOAT_TEST(FetchTest, a_stream_is_given_piece_by_piece),

@@ -80,9 +80,13 @@ class MoatTest(unittest.TestCase):
         # The shape of a real one, and never the same twice.
         cls.token = "ghp_" + "".join(secrets.choice("abcdefghijkmnpqrstuvwxyzABCDEFGH23456789")
                                      for _ in range(36))
-        cls.origin = Origin(cls.root / "origin", cls.token, **cls.origin_options)
+        cls.origin = cls.make_origin()
         cls.home = cls.make_dir(cls.root / "home")
         cls.moat_home = cls.home / ".moat"
+
+    @classmethod
+    def make_origin(cls):
+        return Origin(cls.root / "origin", cls.token, **cls.origin_options)
 
     @classmethod
     def tearDownClass(cls):

@@ -345,6 +345,26 @@ void revoke_tells_the_service_where_it_wants_to_know(CommandTest& t) {
   assert_false(t.stored().has_value());
 }
 
+void a_client_with_a_secret_revokes_as_itself(CommandTest& t) {
+  t.poll = {200, ""};
+  for (const char* way : {"basic", ""}) {
+    seal_one_that_can_be_revoked(t, t.service.url("/revoke"));
+    auto sealed = t.stored();
+    assert_true(sealed.has_value());
+    sealed->facts.set("client_secret", "s/cret").set("client_auth", way);
+    auto vault = store::Vault::open(t.directory + "/home");
+    assert_true(vault->put(*sealed).has_value());
+    assert_int_equal(t.run({"grant show", "--json", "github"}), 0);
+    assert_true(t.out.find("s/cret") == std::string::npos);
+    assert_int_equal(t.run({"revoke", "github"}), 0);
+    const HttpRequest& request = t.service.requests().back();
+    const bool in_form = request.body.ends_with("&client_secret=s%2Fcret");
+    assert_int_equal(in_form, *way == '\0');
+    const std::string header = in_form ? "" : "Basic " + base64("Iv1.x%26y:s%2Fcret");
+    assert_string_equal(request.header("Authorization").c_str(), header.c_str());
+  }
+}
+
 void a_service_that_does_not_revoke_is_told_of(CommandTest& t) {
   t.poll = {503, R"({"error":"temporarily_\u001bunavailable"})"};
   seal_one_that_can_be_revoked(t, t.service.url("/revoke"));
@@ -474,6 +494,7 @@ int main() {
       MOAT_TEST(CommandTest, usage_errors_say_what_is_known),
       MOAT_TEST(CommandTest, revoke_forgets_and_says_what_is_not_there),
       MOAT_TEST(CommandTest, revoke_tells_the_service_where_it_wants_to_know),
+      MOAT_TEST(CommandTest, a_client_with_a_secret_revokes_as_itself),
       MOAT_TEST(CommandTest, a_service_that_does_not_revoke_is_told_of),
       MOAT_TEST(CommandTest, list_and_show_tell_all_but_the_secret),
       MOAT_TEST(CommandTest, one_that_does_not_open_hides_no_other),

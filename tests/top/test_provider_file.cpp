@@ -35,7 +35,19 @@ void a_provider_is_read(Nothing&) {
           "  client_id_variable: OWN_CLIENT\n"
           "  client_id_advice: ask them\n"
           "  scopes: all\n"
-          "  verification_host: '{host}'\n",
+          "  verification_host: '{host}'\n"
+          "code:\n"
+          "  url: https://{host}/authorize\n"
+          "  token_url: https://{host}/token\n"
+          "  client_id: abc\n"
+          "  client_secret: known\n"
+          "  client_id_variable: OWN_CLIENT\n"
+          "  scopes: all of it\n"
+          "  redirect_host: localhost\n"
+          "  redirect_path: /auth/callback\n"
+          "  redirect_port: 1455\n"
+          "  token_form: json\n"
+          "  parameters: {access_type: offline, prompt: consent}\n",
       "own.yaml");
   if (!got) print_error("%s\n", got.error().message.c_str());
   assert_true(got.has_value());
@@ -55,6 +67,27 @@ void a_provider_is_read(Nothing&) {
   assert_string_equal(site.files.at(0).first.c_str(), ".own/key");
   assert_true(got->device.has_value());
   assert_string_equal(got->device->token_url.c_str(), "https://{host}/token");
+  assert_true(got->code.has_value());
+  const ProviderCode& code = *got->code;
+  assert_string_equal(code.url.c_str(), "https://{host}/authorize");
+  assert_string_equal(code.client_secret.c_str(), "known");
+  assert_string_equal(code.client_id_variable.c_str(), "OWN_CLIENT");
+  assert_string_equal(code.redirect_host.c_str(), "localhost");
+  assert_string_equal(code.redirect_path.c_str(), "/auth/callback");
+  assert_int_equal(code.redirect_port, 1455);
+  assert_true(code.json);
+  assert_int_equal(code.parameters.size(), 2);
+}
+
+void a_login_by_code_needs_little(Nothing&) {
+  const auto got = parse_provider(
+      head + hosts + "code: {url: 'https://a.b/', token_url: 'https://a.b/t', client_id: x}\n",
+      "own.yaml");
+  assert_true(got.has_value());
+  assert_string_equal(got->code->redirect_host.c_str(), "127.0.0.1");
+  assert_string_equal(got->code->redirect_path.c_str(), "/callback");
+  assert_int_equal(got->code->redirect_port, 0);
+  assert_false(got->code->json);
 }
 
 void what_a_site_does_not_say_stands_at_the_top(Nothing&) {
@@ -130,6 +163,20 @@ void what_is_wrong_is_said_with_line_and_column(Nothing&) {
       {head + hosts + "files: {../a: b}\n", "own.yaml:6:8: files: '../a' is not a path below"},
       {head + hosts + "files: {/a: b}\n", "own.yaml:6:8: files: '/a' is not a path below"},
       {head + hosts + "device: {url: 'https://a.b/'}\n", "own.yaml:6:9: device needs url"},
+      {head + hosts + "code: {url: 'https://a.b/', token_url: 'https://a.b/'}\n",
+       "own.yaml:6:7: code needs url, token_url, and client_id or client_id_variable"},
+      {head + hosts + "code: {url: 'http://a.b/'}\n", "own.yaml:6:13: it must be https://"},
+      {head + hosts + "code: {url: 'https://a.b/#x'}\n", "own.yaml:6:13: it must be https://"},
+      {head + hosts + "code: {token_url: 'https://u@a.b/'}\n", "own.yaml:6:19: it must be"},
+      {head + hosts + "code: {client_id_variable: 'A B'}\n", "own.yaml:6:28: 'A B' is not"},
+      {head + hosts + "code: {redirect_host: 0.0.0.0}\n", "own.yaml:6:23: redirect_host is"},
+      {head + hosts + "code: {redirect_path: back}\n", "own.yaml:6:23: redirect_path must be"},
+      {head + hosts + "code: {redirect_path: '/a?b'}\n", "own.yaml:6:23: redirect_path must be"},
+      {head + hosts + "code: {redirect_port: 0}\n", "own.yaml:6:23: redirect_port must be"},
+      {head + hosts + "code: {token_form: xml}\n", "own.yaml:6:20: token_form is form or json"},
+      {head + hosts + "code: {parameters: {state: x}}\n",
+       "own.yaml:6:20: parameters: 'state' is not one that may be added"},
+      {head + hosts + "code: {parameters: {'a b': x}}\n", "own.yaml:6:20: parameters: 'a b' is"},
       {head + hosts + "sites: []\n", "own.yaml:6:8: sites must be a list"},
       {head + "sites: [{name: x}]\n", "own.yaml:4:10: unknown key 'name'"},
       {head + "sites: [{server: a.b}]\n", "own.yaml:4:9: no host takes the credential"},
@@ -149,6 +196,7 @@ void what_is_wrong_is_said_with_line_and_column(Nothing&) {
 int main() {
   const CMUnitTest tests[] = {
       MOAT_TEST(Nothing, a_provider_is_read),
+      MOAT_TEST(Nothing, a_login_by_code_needs_little),
       MOAT_TEST(Nothing, what_a_site_does_not_say_stands_at_the_top),
       MOAT_TEST(Nothing, what_is_wrong_is_said_with_line_and_column),
   };

@@ -181,6 +181,25 @@ void an_endpoint_may_want_json(RefreshTest& t) {
   assert_string_equal((*body)["refresh_token"].string().c_str(), "refresh-0");
 }
 
+void a_client_with_a_secret_proves_itself(RefreshTest& t) {
+  t.seal(-10);
+  store::Sealed sealed = t.stored();
+  sealed.facts.set("client_secret", "s/cret").set("resource", "https://mcp.example/mcp");
+  assert_true(t.open().put(sealed).has_value());
+  assert_true(t.gets(t.start(), "access-1"));
+  assert_true(
+      t.bodies[0].ends_with("&client_secret=s%2Fcret&resource=https%3A%2F%2Fmcp.example%2Fmcp"));
+  t.clients.clear();
+  t.seal(-10);
+  sealed = t.stored();
+  sealed.facts.set("client_secret", "s/cret").set("client_auth", "basic");
+  assert_true(t.open().put(sealed).has_value());
+  assert_true(t.gets(t.start(), "access-2"));
+  assert_string_equal(t.service.requests()[1].header("Authorization").c_str(),
+                      ("Basic " + base64("id%20of%26ours:s%2Fcret")).c_str());
+  assert_true(t.bodies[1].find("cret") == std::string::npos);
+}
+
 void a_refusal_renews_it(RefreshTest& t) {
   t.seal(0);
   Client& run = t.start();
@@ -416,6 +435,7 @@ int main() {
       MOAT_TEST(RefreshTest, one_that_has_expired_is_renewed_at_once),
       MOAT_TEST(RefreshTest, without_a_new_refresh_token_the_old_one_stays),
       MOAT_TEST(RefreshTest, an_endpoint_may_want_json),
+      MOAT_TEST(RefreshTest, a_client_with_a_secret_proves_itself),
       MOAT_TEST(RefreshTest, a_refusal_renews_it),
       MOAT_TEST(RefreshTest, runs_that_race_make_one_request),
       MOAT_TEST(RefreshTest, processes_that_race_make_one_request),
