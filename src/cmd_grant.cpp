@@ -19,6 +19,7 @@
 #include "device_flow.h"
 #include "grant.h"
 #include "grant_facts.h"
+#include "login_file.h"
 #include "print.h"
 #include "ssh_grant.h"
 #include "token_source.h"
@@ -388,26 +389,6 @@ Json facts_of(const Plan& plan, const FoundToken& found, const Checked& checked,
   return facts;
 }
 
-// A refresh token that stands in a file of another program's is left to that, for whoever uses it
-// first logs the other one out; but where it is good for many uses, or the person wants it.
-Result<void> settle_renewal(const Plan& plan, const ProviderSite& site, FoundToken& found) {
-  const bool from_file = !found.refresh_token.empty() && found.token_url.empty();
-  if (from_file && site.refresh && (plan.take_refresh_token || !site.refresh->rotates)) {
-    found.token_url = for_host(site.refresh->token_url, plan.host);
-    found.client_id = site.refresh->client_id;
-    found.client_secret = site.refresh->client_secret;
-    found.token_form = site.refresh->token_form;
-    found.followed = false;
-    return {};
-  }
-  if (from_file) found.refresh_token = Secret();
-  if (!plan.take_refresh_token) return {};
-  return error(Errc::not_found,
-               "--take-refresh-token: %s has no refresh token, or %s none that moat can use; "
-               "nothing was stored",
-               found.source.c_str(), plan.provider->title.c_str());
-}
-
 int grant(const Plan& plan, store::Vault& vault) {
   std::optional<FoundToken> found;
   if (plan.from_input) {
@@ -429,7 +410,8 @@ int grant(const Plan& plan, store::Vault& vault) {
   if (site == nullptr)
     return failed(error(Errc::invalid, "this is no token of %s's: nothing was stored",
                         plan.provider->title.c_str()));
-  if (auto settled = settle_renewal(plan, *site, *found); !settled) return failed(settled.error());
+  if (auto settled = settle_renewal(*site, plan.host, plan.take_refresh_token, *found); !settled)
+    return failed(settled.error());
   store::Sealed sealed;
   sealed.name = plan.provider->name;
   sealed.profile = plan.profile;

@@ -80,7 +80,8 @@ proxy::HostRule guard_for(const GrantUse& use, const ProviderHost& entry,
     line.allow = false;
     line.fixed = true;
     line.method = "*";
-    line.path = path;
+    // With a slash at its end it may well be the same to the service.
+    line.path = path.ends_with("**") ? path : path + "/**";
     line.text = "deny * " + path + ", which gives out credentials";
     line.where = guard.where;
     guard.lines.push_back(std::move(line));

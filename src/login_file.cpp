@@ -4,7 +4,6 @@
 
 #include "core/text.h"
 #include "grant_facts.h"
-#include "token_source.h"
 
 namespace moat {
 namespace {
@@ -29,6 +28,25 @@ bool is_of_another(const FoundToken& found, const store::Sealed& have) {
 }
 
 }  // namespace
+
+Result<void> settle_renewal(const ProviderSite& site, const std::string& host, bool take,
+                            FoundToken& found) {
+  const bool from_file = !found.refresh_token.empty() && found.token_url.empty();
+  if (from_file && site.refresh && (take || !site.refresh->rotates)) {
+    found.token_url = for_host(site.refresh->token_url, host);
+    found.client_id = site.refresh->client_id;
+    found.client_secret = site.refresh->client_secret;
+    found.token_form = site.refresh->token_form;
+    found.followed = false;
+    return {};
+  }
+  if (from_file) found.refresh_token = Secret();
+  if (!take) return {};
+  return error(Errc::not_found,
+               "--take-refresh-token: %s has no refresh token that moat could use; nothing was "
+               "stored",
+               found.source.c_str());
+}
 
 const TokenSource* followed_source(const Provider& provider, const store::Sealed& credential) {
   if (!credential.facts["followed"].boolean()) return nullptr;

@@ -7,8 +7,15 @@
 #include "core/result.h"
 #include "provider.h"
 #include "store/vault.h"
+#include "token_source.h"
 
 namespace moat {
+
+// Leaves what `found` may be renewed with to the program whose file it was found in; or takes it,
+// where it is good for many uses, or the person wants that (`take`). Errc::not_found where there is
+// none to take.
+Result<void> settle_renewal(const ProviderSite& site, const std::string& host, bool take,
+                            FoundToken& found);
 
 // The source that the credential follows; nullptr where it follows none.
 const TokenSource* followed_source(const Provider& provider, const store::Sealed& credential);

@@ -166,9 +166,28 @@ void what_gives_out_credentials_is_refused_whatever_the_user_allows(LoginTest& t
   assert_string_equal(refused.where.c_str(), "grant codex");
   assert_true(refused.reason.find("gives out credentials") != std::string::npos);
   assert_false(asked("auth.openai.com", "/x/../oauth/%74oken").allowed);
+  assert_false(asked("auth.openai.com", "/oauth/token/?x=y").allowed);
   assert_true(asked("auth.openai.com", "/other").allowed);
   assert_true(asked("chatgpt.com", "/backend-api/codex/responses").allowed);
   assert_false(asked("elsewhere.example", "/").allowed);
+}
+
+void a_path_is_refused_with_what_is_below_it(LoginTest&) {
+  store::Sealed sealed;
+  sealed.facts = Json::object();
+  sealed.secret = Secret("sk-ant-oat01-x");
+  const auto use = use_grant(*find_provider("claude"), sealed);
+  assert_true(use.has_value());
+  proxy::Policy policy;
+  policy.hosts = use->guards;
+  const auto asked = [&](const char* path) {
+    return proxy::decide(policy, "api.anthropic.com", 443, "POST", path).allowed;
+  };
+  for (const char* path : {"/v1/oauth/token", "/v1/oauth/token/", "/v1/./oauth/token?x",
+                           "/api/oauth/claude_cli/create_api_key/now"})
+    assert_false(asked(path));
+  assert_true(asked("/v1/messages"));
+  assert_true(asked("/api/oauth/profile"));
 }
 
 void two_credentials_for_one_service_are_one_too_many(LoginTest& t) {
@@ -197,6 +216,7 @@ int main() {
       MOAT_TEST(LoginTest, a_run_begins_with_what_the_file_holds),
       MOAT_TEST(LoginTest, the_sandbox_finds_a_login_of_the_same_account),
       MOAT_TEST(LoginTest, what_gives_out_credentials_is_refused_whatever_the_user_allows),
+      MOAT_TEST(LoginTest, a_path_is_refused_with_what_is_below_it),
       MOAT_TEST(LoginTest, two_credentials_for_one_service_are_one_too_many),
   };
   return cmocka_run_group_tests_name("top/login_file", tests, nullptr, nullptr);
