@@ -51,7 +51,7 @@ Result<std::unique_ptr<LiveGrants>> LiveGrants::create(Loop& loop, const Home& h
     settings.connect_to = config.connect_to;
     if (config.upstream_ca.size() == 1) settings.ca_file = config.upstream_ca[0];
     settings.environment = environment_of_proxy(config.upstream_proxy, config.no_proxy);
-    if (provider != nullptr && followed_source(*provider, *grant.renewable) != nullptr)
+    if (provider != nullptr)
       settings.read_source = [provider](const store::Sealed& have) {
         return read_login_again(*provider, have, system_clock());
       };

@@ -168,17 +168,22 @@ void Refresher::read_again() {
   }
   if (!stored->secret.equals(credential_.secret.reveal())) adopt(std::move(*stored));
   if (!is_due()) return rest();
-  if (settings_.read_source) return look_at_source();
+  if (follows()) return look_at_source();
   if (auto may = may_ask(); !may) return fail(may.error());
   ask();
+}
+
+bool Refresher::follows() const {
+  return settings_.read_source && credential_.refresh_token.empty();
 }
 
 void Refresher::look_at_source() {
   auto fresh = settings_.read_source(credential_);
   if (fresh) return keep(std::move(*fresh));
-  // While the one that there is will do, nobody has to hear of it.
+  // While the one that there is will do, nobody has to hear that nothing is there yet, or that the
+  // file is just being written.
   const bool in_time = !was_refused_ && clock_.wall_ns() < expires_ns_;
-  if (in_time && fresh.error().code == Errc::busy) return try_later();
+  if (in_time && fresh.error().code != Errc::refused) return try_later();
   fail(fresh.error());
 }
 
@@ -289,7 +294,8 @@ void Refresher::save() {
   else
     tell(written.error());
   // It may have come to its end meanwhile.
-  if (is_due() && !settings_.read_source && may_ask()) return ask();
+  if (is_due() && follows()) return look_at_source();
+  if (is_due() && may_ask()) return ask();
   if (!unsaved_) return rest();
   timer_.start(seconds(save_retry));
 }
@@ -301,7 +307,7 @@ void Refresher::fail(const Error& why) {
 
 void Refresher::try_later() {
   faults_ = std::min(faults_ + 1, 16);
-  const int64_t longest = settings_.read_source ? longest_look : longest_retry;
+  const int64_t longest = follows() ? longest_look : longest_retry;
   timer_.start(seconds(std::min(longest, first_retry << std::min(faults_ - 1, 8))));
   state_ = unsaved_ ? State::saving : State::idle;
   if (!unsaved_) unlock();

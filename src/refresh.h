@@ -39,8 +39,8 @@ struct RefreshSettings {
   std::map<std::string, std::string> connect_to;
   std::string ca_file;
   std::function<const char*(const char* name)> environment;
-  // Where another program renews the credential: what that has by now, or Errc::busy. The token
-  // endpoint is not asked then. Blocks for a small file at most.
+  // For a credential without a refresh token, which another program renews: what that has by now,
+  // or Errc::busy. Blocks for a small file at most. Null: nobody does.
   std::function<Result<store::Sealed>(const store::Sealed& have)> read_source;
   // How long a second is for what waits and tries again. Tests make it short.
   Milliseconds second{1000};
@@ -86,6 +86,7 @@ class Refresher {
 
   void schedule();
   [[nodiscard]] bool is_due() const;
+  [[nodiscard]] bool follows() const;
   [[nodiscard]] Milliseconds until_due() const;
   void begin();
   void try_lock();

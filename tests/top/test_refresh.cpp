@@ -8,6 +8,7 @@
 #include <csignal>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/text.h"
@@ -373,6 +374,7 @@ void one_that_was_revoked_is_not_renewed(RefreshTest& t) {
 
 // Another program renews it: the file is read, and nobody is asked.
 void one_that_another_program_renews_is_read_again(RefreshTest& t) {
+  t.good.clear();  // there is no refresh token
   t.seal(3600);
   t.in_file = "access-0";
   Client& run = t.start();
@@ -392,7 +394,20 @@ void one_that_another_program_renews_is_read_again(RefreshTest& t) {
   assert_int_equal(t.bodies.size(), 0);
 }
 
+void one_that_got_a_refresh_token_meanwhile_follows_nothing(RefreshTest& t) {
+  const std::string good = std::exchange(t.good, "");
+  t.seal(3600);
+  t.in_file = "file-1";
+  Client& run = t.start();
+  t.good = good;
+  t.seal(-10, "granted");  // again, with --take-refresh-token
+  t.clock.now += 3400 * second;
+  assert_true(t.gets(run, "access-1"));
+  assert_int_equal(t.looks, 0);
+}
+
 void runs_that_follow_a_file_share_what_one_has_read(RefreshTest& t) {
+  t.good.clear();
   t.seal(-10);
   t.in_file = "file-1";
   for (int i = 0; i < 4; ++i) t.start();
@@ -468,6 +483,7 @@ int main() {
       MOAT_TEST(RefreshTest, a_refresh_token_that_is_spent_is_not_sent_again),
       MOAT_TEST(RefreshTest, one_that_was_revoked_is_not_renewed),
       MOAT_TEST(RefreshTest, one_that_another_program_renews_is_read_again),
+      MOAT_TEST(RefreshTest, one_that_got_a_refresh_token_meanwhile_follows_nothing),
       MOAT_TEST(RefreshTest, runs_that_follow_a_file_share_what_one_has_read),
       MOAT_TEST(RefreshTest, what_has_no_refresh_token_or_a_url_in_the_clear_is_not_sent),
       MOAT_TEST(RefreshTest, the_lock_is_for_the_owner_only),
