@@ -137,9 +137,17 @@ exit $status
             refusal = self.services.judge(self.services.wanted.get(entry["host"], {"x": "none"}),
                                           entry["headers"], urllib.parse.urlsplit(entry["path"]))
             self.assertIsNone(refusal, entry)
+        # Its reports to others were refused, most of them when it asked for their names.
         for exchange in self.trace():
             if exchange["host"] not in self.services.wanted:
                 self.assertTrue(exchange["refused"] or exchange["error"], exchange)
+        names = {record["data"]["name"] for record in self.records()
+                 if record["type"] == "dns" and not record["data"]["reason"]}
+        self.assertLessEqual(names, set(HOSTS))
+
+    def records(self):
+        return [json.loads(line) for line in
+                self.moat("audit", "show", "--json").stdout.splitlines()]
 
     def edited(self, name):
         self.assertEqual((self.workspace / name).read_text(), WRITTEN)
@@ -183,9 +191,8 @@ exit $status
         self.assertEqual(sent[-1], "Bearer " + new)
         shown = json.loads(self.moat("grant", "show", "claude", "--json").stdout)
         self.assertEqual(shown["last_four"], new[-4:])
-        records = [json.loads(line)["type"] for line in
-                   self.moat("audit", "show", "--json").stdout.splitlines()]
-        self.assertEqual(records.count("secret.refreshed"), 1)
+        kinds = [record["type"] for record in self.records()]
+        self.assertEqual(kinds.count("secret.refreshed"), 1)
         # What the one inside tried for a token of its own went nowhere.
         self.assertFalse(self.services.asked("platform.claude.com"))
         for exchange in self.trace():
