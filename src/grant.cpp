@@ -278,7 +278,7 @@ Result<std::vector<GrantUse>> resolve_grants(const Home& home, const std::vector
       continue;
     }
     if (!sealed) return sealed.error();
-    const bool followed = !aws && followed_source(*provider, *sealed) != nullptr;
+    const bool followed = provider != nullptr && followed_source(*provider, *sealed) != nullptr;
     const std::string trouble = followed ? look_again(*provider, **vault, *sealed) : "";
     if (const std::string when = aws || can_be_refreshed(*sealed) ? "" : expired(*sealed);
         !when.empty()) {
