@@ -169,28 +169,8 @@ exit $status
 
     def test_claude_goes_on_when_its_login_is_renewed(self):
         old, new = self.secret("sk-ant-oat01-"), self.secret("sk-ant-oat01-")
-        self.claude_login(old)
-        self.services.wanted["api.anthropic.com"] = {"authorization": "Bearer " + old}
-        self.grant("claude")
-        # The program on the host renews it in the middle of the run, which ends the old token.
-        command = ("touch /workspace/started; until [ -e /workspace/go ]; do sleep 0.05; done; "
-                   "claude -p hi </dev/null")
-        started = self.workspace / "started"
-
-        def renew():
-            wait_for(started.exists)
-            self.claude_login(new)
-            self.services.wanted["api.anthropic.com"] = {"authorization": "Bearer " + new}
-            (self.workspace / "go").touch()
-
-        with Beside(renew):
-            done = self.agent("claude", command)
-        self.assertIn(ANSWER, done.answer)
-        sent = [entry["headers"].get("authorization") for entry in
-                self.services.asked("api.anthropic.com", "/v1/messages")]
-        self.assertEqual(sent[-1], "Bearer " + new)
-        shown = json.loads(self.moat("grant", "show", "claude", "--json").stdout)
-        self.assertEqual(shown["last_four"], new[-4:])
+        self.renewed_in_mid_run("claude", self.claude_login, old, new, "claude -p hi",
+                                "api.anthropic.com", "/v1/messages")
         kinds = [record["type"] for record in self.records()]
         self.assertEqual(kinds.count("secret.refreshed"), 1)
         # What the one inside tried for a token of its own went nowhere.
@@ -198,6 +178,32 @@ exit $status
         for exchange in self.trace():
             if exchange["host"] == "platform.claude.com":
                 self.assertEqual(exchange["status"], 403)
+
+    def renewed_in_mid_run(self, grant, login, old, new, command, host, path, **more):
+        """The program on the host renews its login while the run lives, which ends the old token."""
+        login(old)
+        self.services.wanted[host] = {"authorization": "Bearer " + old, **more}
+        self.grant(grant)
+        self.services.seen.clear()
+        command = ("touch /workspace/started; until [ -e /workspace/go ]; do sleep 0.05; done; "
+                   "%s </dev/null" % command)
+        started = self.workspace / "started"
+
+        def renew():
+            wait_for(started.exists)
+            login(new)
+            self.services.wanted[host] = {"authorization": "Bearer " + new, **more}
+            (self.workspace / "go").touch()
+
+        with Beside(renew):
+            done = self.agent(grant, command)
+        self.assertIn(ANSWER, done.answer)
+        sent = [entry["headers"].get("authorization") for entry in self.services.asked(host)]
+        self.assertEqual(sent[0], "Bearer " + old)
+        self.assertEqual(self.services.asked(host, path)[-1]["headers"]["authorization"],
+                         "Bearer " + new)
+        shown = json.loads(self.moat("grant", "show", grant, "--json").stdout)
+        self.assertEqual(shown["last_four"], new[-4:])
 
     def test_tokens_are_not_given_out(self):
         token = self.secret("sk-ant-oat01-")
@@ -233,13 +239,25 @@ exit $status
     # --- Codex ----------------------------------------------------------------------------------
     codex = "codex exec --skip-git-repo-check --dangerously-bypass-approvals-and-sandbox -m gpt-5 "
 
-    def test_codex_by_its_login(self):
-        # A word of the token that is no secret must not count as one, so the whole of it is looked for.
+    def codex_token(self):
         token = jwt(exp=4000000000, **{"https://api.openai.com/auth": {"chatgpt_plan_type": "pro"}})
-        self.secrets += [token, token.rpartition(".")[2]]
+        self.secrets += [token, token.rpartition(".")[2]]  # its signature is what makes it one
+        return token
+
+    def codex_login(self, token):
         self.login(".codex/auth.json", {"tokens": {
             "id_token": token, "access_token": token, "refresh_token": self.secret("rt_"),
             "account_id": ACCOUNT}})
+
+    def test_codex_goes_on_when_its_login_is_renewed(self):
+        self.renewed_in_mid_run("codex", self.codex_login, self.codex_token(), self.codex_token(),
+                                self.codex + "hi", "chatgpt.com", "/backend-api/codex/responses",
+                                **{"chatgpt-account-id": ACCOUNT})
+        self.assertFalse(self.services.asked("auth.openai.com"))
+
+    def test_codex_by_its_login(self):
+        token = self.codex_token()
+        self.codex_login(token)
         self.services.wanted["chatgpt.com"] = {"authorization": "Bearer " + token,
                                                "chatgpt-account-id": ACCOUNT}
         self.grant("codex")
