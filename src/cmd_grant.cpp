@@ -21,6 +21,7 @@
 #include "grant.h"
 #include "grant_facts.h"
 #include "grant_options.h"
+#include "login_file.h"
 #include "mcp_grant.h"
 #include "print.h"
 #include "ssh_grant.h"
@@ -45,6 +46,7 @@ struct Plan {
   std::string profile;
   bool check = true;
   bool from_input = false;
+  bool take_refresh_token = false;
   bool json = false;
 };
 
@@ -129,6 +131,7 @@ Result<Plan> make_plan(const Arguments& arguments, const Home& home) {
                  provider.host.c_str());
   plan.profile = profile_of(arguments);
   plan.from_input = arguments.has("token-stdin");
+  plan.take_refresh_token = arguments.has("take-refresh-token");
   plan.json = arguments.has("json");
   plan.check = !arguments.has("no-check");
   auto check_url = endpoint(arguments, "check-url", "https://check.example", plan.host);
@@ -384,14 +387,19 @@ Json facts_of(const Plan& plan, const FoundToken& found, const Checked& checked,
       .set("checked", tried)
       .set("stored_at", rfc3339(system_clock().wall_ns()));
   if (!found.expires_at.empty()) facts.set("expires_at", found.expires_at);
+  if (!found.facts.empty()) {
+    Json about = Json::object();
+    for (const auto& [name, value] : found.facts) about.set(name, value);
+    facts.set("about", std::move(about));
+  }
+  if (found.followed) facts.set("followed", true);
   // As refresh.h has it.
-  if (!found.refresh_token.empty())
+  if (!found.refresh_token.empty()) {
     facts.set("token_url", found.token_url).set("client_id", found.client_id);
-  if (!found.client_secret.empty()) facts.set("client_secret", found.client_secret);
-  if (!found.token_form.empty()) facts.set("token_form", found.token_form);
-  // Four characters of a long token tell two apart, and give nothing away.
-  if (found.token.size() >= 20)
-    facts.set("last_four", found.token.reveal().substr(found.token.size() - 4));
+    if (!found.client_secret.empty()) facts.set("client_secret", found.client_secret);
+    if (!found.token_form.empty()) facts.set("token_form", found.token_form);
+  }
+  if (const std::string end = last_four(found.token); !end.empty()) facts.set("last_four", end);
   return facts;
 }
 
@@ -412,16 +420,18 @@ int grant(const Plan& plan, store::Vault& vault) {
     if (!obtained) return failed(obtained.error());
     found = std::move(*obtained);
   }
+  const ProviderSite* site = site_for(*plan.provider, plan.host, found->token.reveal());
+  if (site == nullptr)
+    return failed(error(Errc::invalid, "this is no token of %s's: nothing was stored",
+                        plan.provider->title.c_str()));
+  if (auto settled = settle_renewal(*site, plan.host, plan.take_refresh_token, *found); !settled)
+    return failed(settled.error());
   store::Sealed sealed;
   sealed.name = plan.provider->name;
   sealed.profile = plan.profile;
   sealed.secret = found->token.clone();
   sealed.refresh_token = found->refresh_token.clone();
   sealed.facts = facts_of(plan, *found, {}, false);
-  const ProviderSite* site = site_for(*plan.provider, plan.host, found->token.reveal());
-  if (site == nullptr)
-    return failed(error(Errc::invalid, "this is no token of %s's: nothing was stored",
-                        plan.provider->title.c_str()));
   const bool tries = plan.check && !site->check.url.empty();
   if (tries) {
     auto checked = granting.check(site->check, sealed);
@@ -433,6 +443,8 @@ int grant(const Plan& plan, store::Vault& vault) {
 
   if (auto stored = vault.put(sealed); !stored) return complain(stored.error());
   Output out;
+  if (!plan.json && found->followed)
+    out.line("Runs read " + found->source + " again, as the program that it belongs to renews it");
   out.line(plan.json ? shown_facts(sealed).text()
                      : plan.provider->title + " credential saved successfully");
   return out.finish(exit_ok);

@@ -64,7 +64,8 @@ Result<void> plan_role(AwsPlan& plan, const Arguments& arguments) {
 
 Result<AwsPlan> make_plan(const Arguments& arguments) {
   AwsPlan plan;
-  for (const char* option : {"client-id", "device-url", "token-url", "check-url"}) {
+  for (const char* option :
+       {"client-id", "device-url", "token-url", "check-url", "take-refresh-token"}) {
     if (arguments.has(option))
       return error(Errc::invalid, "--%s means nothing to 'moat grant aws'", option);
   }

@@ -149,8 +149,9 @@ Result<std::vector<SshPublicKey>> host_keys_of(const Arguments& arguments,
 }
 
 Result<void> check_options(const Arguments& arguments) {
-  for (const char* other : {"token-stdin", "host", "client-id", "device-url", "token-url",
-                            "check-url", "connect-to", "upstream-ca", "no-check"}) {
+  for (const char* other :
+       {"token-stdin", "host", "client-id", "device-url", "token-url", "check-url", "connect-to",
+        "upstream-ca", "no-check", "take-refresh-token"}) {
     if (arguments.has(other))
       return error(Errc::invalid, "--%s is not for keys of SSH's; see moat-grant(1)", other);
   }

@@ -74,6 +74,8 @@ const std::vector<Command> table = {
       {"fingerprint", 0, "SHA256:...", "Of ssh:HOST: log in with this key of the SSH agent's"},
       {"host-key", 0, "SHA256:...", "Of ssh:HOST: the host is who has this key", true},
       {"token-stdin", 0, nullptr, "Read the token from standard input"},
+      {"take-refresh-token", 0, nullptr,
+       "Renew another program's login in its stead, which may log that out"},
       {"no-check", 0, nullptr, "Keep the token without trying it"},
       {"host", 0, "HOST", "The service's own server, where it is not the public one"},
       {"client-id", 0, "ID", "OAuth client that logs in"},

@@ -4,12 +4,15 @@
 
 #include "aws_grant.h"
 #include "core/clock.h"
+#include "core/json.h"
 #include "core/text.h"
+#include "login_file.h"
 #include "mcp_grant.h"
 #include "placeholder.h"
 #include "proxy/injected_target.h"
 #include "refresh.h"
 #include "ssh_grant.h"
+#include "token_source.h"
 #include "vault_access.h"
 
 namespace moat {
@@ -67,6 +70,26 @@ proxy::Injection injection_for(const GrantUse& use, const ProviderHost& host,
   return injection;
 }
 
+// Paths from which a program could fetch a credential that it may keep.
+proxy::HostRule guard_for(const GrantUse& use, const ProviderHost& entry,
+                          const std::string& pattern) {
+  proxy::HostRule guard;
+  guard.host = guard.text = pattern;
+  guard.where = "grant " + use.name;
+  for (const std::string& path : entry.refuse) {
+    proxy::RuleLine line;
+    line.allow = false;
+    line.fixed = true;
+    line.method = "*";
+    // With a slash at its end it may well be the same to the service.
+    line.path = path.ends_with("**") ? path : path + "/**";
+    line.text = "deny * " + path + ", which gives out credentials";
+    line.where = guard.where;
+    guard.lines.push_back(std::move(line));
+  }
+  return guard;
+}
+
 void add_host(GrantUse& use, const ProviderHost& entry, const std::string& host, bool own_server,
               const Secret& secret) {
   const std::string pattern = for_host(entry.host, host);
@@ -82,6 +105,7 @@ void add_host(GrantUse& use, const ProviderHost& entry, const std::string& host,
     rule.where = "grant " + use.name;
     use.hosts.push_back(std::move(rule));
   }
+  if (!entry.refuse.empty()) use.guards.push_back(guard_for(use, entry, pattern));
   if (entry.place != ProviderHost::Place::none)
     use.injections.push_back(injection_for(use, entry, pattern, secret));
   for (const std::string& name : entry.without) {
@@ -100,16 +124,34 @@ std::string replaced(std::string text, std::string_view mark, const std::string&
   return text;
 }
 
-void give_placeholder(GrantUse& use, const ProviderSite& site, const std::string& host) {
+// "{fact.account}" by what the login's file says, and by nothing where it does not.
+std::string with_facts(std::string text, const Json::View& facts) {
+  constexpr std::string_view lead = "{fact.";
+  for (size_t at = 0; (at = text.find(lead, at)) != std::string::npos;) {
+    const size_t end = text.find('}', at);
+    if (end == std::string::npos) break;
+    const std::string name = text.substr(at + lead.size(), end - at - lead.size());
+    const std::string fact = facts[name].string();
+    const std::string by = is_fact(fact) ? fact : "";
+    text.replace(at, end + 1 - at, by);
+    at += by.size();
+  }
+  return text;
+}
+
+void give_placeholder(GrantUse& use, const ProviderSite& site, const std::string& host,
+                      const Json::View& facts) {
   if (site.placeholder.empty()) return;
   proxy::Placeholder& placeholder = use.placeholder.emplace();
   placeholder.label = use.name;
-  placeholder.text = make_placeholder(site.placeholder);
+  placeholder.text =
+      make_placeholder(site.placeholder, with_facts(for_host(site.claims, host), facts));
   for (const proxy::HostRule& rule : use.hosts) placeholder.hosts.push_back(rule.host);
   const std::string basic = base64("moat:" + placeholder.text);
   const auto fill = [&](const std::string& text) {
-    return replaced(replaced(for_host(text, host), "{placeholder}", placeholder.text), "{basic}",
-                    basic);
+    return replaced(
+        replaced(with_facts(for_host(text, host), facts), "{placeholder}", placeholder.text),
+        "{basic}", basic);
   };
   for (const auto& [name, text] : site.env) use.env.emplace_back(name, fill(text));
   for (const auto& [path, text] : site.files) use.files.push_back({path, fill(text)});
@@ -137,6 +179,32 @@ std::string why_missing(const std::string& name, const std::string& profile) {
   return "no " + title_of(name) + " credential is stored" +
          (profile.empty() ? "" : " in profile '" + profile + "'") + ", run '" +
          (is_mcp_grant(name) ? mcp_grant_command(name, profile) : command_for(name, profile)) + "'";
+}
+
+// Takes the newer token that the credential's file has by now; else says why there is none.
+std::string look_again(const Provider& provider, store::Vault& vault, store::Sealed& sealed) {
+  auto fresh = read_login_again(provider, sealed, system_clock());
+  if (!fresh) return fresh.error().message;
+  // Where it cannot be written, the next run finds it in the file as this one did.
+  (void)vault.put(*fresh);
+  sealed = std::move(*fresh);
+  return "";
+}
+
+// Two credentials on one request, of which a service would take either.
+std::vector<std::string> clashes(const std::vector<GrantUse>& uses) {
+  std::vector<std::string> found;
+  for (const GrantUse& use : uses) {
+    const Provider* provider = find_provider(use.name);
+    if (provider == nullptr) continue;
+    for (const GrantUse& other : uses) {
+      const auto& names = provider->instead_of;
+      if (std::find(names.begin(), names.end(), other.name) != names.end())
+        found.push_back("the grants " + use.name + " and " + other.name + " are both for " +
+                        provider->host + ": drop one of them");
+    }
+  }
+  return found;
 }
 
 }  // namespace
@@ -169,7 +237,7 @@ Result<GrantUse> use_grant(const Provider& provider, const store::Sealed& sealed
   use.profile = sealed.profile;
   for (const ProviderHost& entry : site->hosts)
     add_host(use, entry, *host, *host != provider.host, sealed.secret);
-  give_placeholder(use, *site, *host);
+  give_placeholder(use, *site, *host, sealed.facts["about"]);
   return use;
 }
 
@@ -236,17 +304,21 @@ Result<std::vector<GrantUse>> resolve_grants(const Home& home, const std::vector
       continue;
     }
     if (!sealed) return sealed.error();
+    const bool followed = provider != nullptr && followed_source(*provider, *sealed) != nullptr;
+    const std::string trouble = followed ? look_again(*provider, **vault, *sealed) : "";
     if (const std::string when = aws || can_be_refreshed(*sealed) ? "" : expired(*sealed);
         !when.empty()) {
-      lacks(grant, "the " + title_of(grant.text) + " credential has expired on " + when +
-                       ", run '" + command_for(grant.text, profile) + "' again");
+      lacks(grant, "the " + title_of(grant.text) + " credential has expired on " + when + ", " +
+                       trouble + (trouble.empty() ? "" : ": use it, or ") + "run '" +
+                       command_for(grant.text, profile) + "' again");
       continue;
     }
     auto use = aws ? use_aws_grant(*sealed) : use_credential(*sealed);
     if (!use) return use.error();
-    if (can_be_refreshed(*sealed)) use->renewable = std::move(*sealed);
+    if (followed || can_be_refreshed(*sealed)) use->renewable = std::move(*sealed);
     uses.push_back(std::move(*use));
   }
+  for (const std::string& clash : clashes(uses)) missing += (missing.empty() ? "" : "; ") + clash;
   if (!missing.empty()) return Error{Errc::not_found, missing};
   return uses;
 }

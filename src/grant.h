@@ -32,6 +32,7 @@ struct GrantUse {
   std::string profile;  // of the vault, that it is in; "" for the default
   std::vector<proxy::Injection> injections;
   std::vector<proxy::HostRule> hosts;   // that strict policy lets through
+  std::vector<proxy::HostRule> guards;  // what no policy lets through
   std::vector<proxy::HostRule> tcp;     // what is carried as bytes, likewise
   std::shared_ptr<const SshGrant> ssh;  // null but for "ssh:HOST"
   // What the sandbox gets in the secret's stead, made for this run: the text, and where it stands.
@@ -43,7 +44,7 @@ struct GrantUse {
   std::shared_ptr<proxy::RequestSigner> signer;
   std::function<std::shared_ptr<void>(Loop&, const Config&, const std::string& run_name)> attend;
   std::vector<Secret> secrets;
-  // The credential itself, where it can be renewed: see refresh.h.
+  // The credential itself, where it can be renewed or is followed: see refresh.h, login_file.h.
   std::optional<store::Sealed> renewable;
 };
 // A secret and where it belongs, as the vault keeps it, made into what the proxy obeys.

@@ -2,17 +2,26 @@
 
 namespace moat {
 
+namespace {
+
+// Of a program that everybody has, or what a server has given to this installation alone.
+constexpr std::string_view not_shown = "client_secret";
+
+}  // namespace
+
 Json shown_facts(const store::Sealed& sealed) {
   Json shown = Json::object();
   shown.set("name", sealed.name).set("profile", sealed.profile);
   shown.set("type", sealed.refresh_token.empty() ? "token" : "oauth");
   for (const Json::View& fact : sealed.facts.view().elements()) {
     const std::string key = fact.key();
-    // What a server has given to this installation alone.
-    if (key == "client_secret") continue;
-    if (key != "name" && key != "profile") shown.set(key, fact.clone());
+    if (key != "name" && key != "profile" && key != not_shown) shown.set(key, fact.clone());
   }
   return shown;
+}
+
+std::string last_four(const Secret& secret) {
+  return std::string(secret.size() < 20 ? "" : secret.reveal().substr(secret.size() - 4));
 }
 
 std::string shown_fact(const Json& facts, std::string_view key) {

@@ -12,6 +12,9 @@ namespace moat {
 // for what is renewed by itself, "token" for what is as it is, unless the facts say better.
 Json shown_facts(const store::Sealed& sealed);
 
+// Four characters of a long secret tell two apart, and give nothing away; "" of a short one.
+std::string last_four(const Secret& secret);
+
 // One of them for people: "-" where there is none, true and false as yes and no.
 std::string shown_fact(const Json& facts, std::string_view key);
 

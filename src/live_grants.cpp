@@ -4,6 +4,7 @@
 
 #include "core/clock.h"
 #include "core/log.h"
+#include "login_file.h"
 #include "mcp_grant.h"
 #include "proxy_choice.h"
 #include "refresh.h"
@@ -52,6 +53,10 @@ Result<std::unique_ptr<LiveGrants>> LiveGrants::create(Loop& loop, const Home& h
     if (config.upstream_ca.size() == 1) settings.ca_file = config.upstream_ca[0];
     settings.objection = objection_of(*grant.renewable);
     settings.environment = environment_of_proxy(config.upstream_proxy, config.no_proxy);
+    if (provider != nullptr)
+      settings.read_source = [provider](const store::Sealed& have) {
+        return read_login_again(*provider, have, system_clock());
+      };
     Live& live = all->live_.emplace_back();
     live.name = grant.name;
     live.profile = grant.profile;

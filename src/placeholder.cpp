@@ -33,9 +33,9 @@ void append_random(std::string& out, std::string_view characters, size_t count) 
   }
 }
 
-// Gives each piece of `pattern` to `text` or `random`; false where it is not understood.
-template <class Text, class Random>
-bool walk(std::string_view pattern, Text text, Random random) {
+// Gives each piece of `pattern` to `text`, `random` or `claims`; false where it is not understood.
+template <class Text, class Random, class Claims>
+bool walk(std::string_view pattern, Text text, Random random, Claims claims) {
   while (!pattern.empty()) {
     const size_t open = pattern.find('{');
     text(pattern.substr(0, open));
@@ -43,6 +43,11 @@ bool walk(std::string_view pattern, Text text, Random random) {
     const size_t close = pattern.find('}', open);
     if (close == std::string_view::npos) return false;
     const std::string_view inside = pattern.substr(open + 1, close - open - 1);
+    if (inside == "claims") {
+      claims();
+      pattern.remove_prefix(close + 1);
+      continue;
+    }
     const size_t colon = inside.find(':');
     if (colon == std::string_view::npos) return false;
     const auto count = parse_number(inside.substr(colon + 1), 1, longest);
@@ -70,9 +75,9 @@ Result<void> check_placeholder(std::string_view pattern) {
     size += count;
     bits += static_cast<double>(count) * alphabet.bits;
   };
-  if (!walk(pattern, text, random) || !plain)
+  if (!walk(pattern, text, random, [] {}) || !plain)
     return error(Errc::invalid,
-                 "it is one word of characters and of {random:N}, {hex:N} or {digits:N}");
+                 "it is one word of characters and of {random:N}, {hex:N}, {digits:N} or {claims}");
   if (size > longest) return error(Errc::invalid, "it is longer than %zu characters", longest);
   if (bits < least_bits)
     return error(Errc::invalid,
@@ -81,13 +86,14 @@ Result<void> check_placeholder(std::string_view pattern) {
   return {};
 }
 
-std::string make_placeholder(std::string_view pattern) {
+std::string make_placeholder(std::string_view pattern, std::string_view claims) {
   std::string out;
   (void)walk(
       pattern, [&out](std::string_view piece) { out += piece; },
       [&out](const Alphabet& alphabet, size_t count) {
         append_random(out, alphabet.characters, count);
-      });
+      },
+      [&] { out += base64url(claims); });
   return out;
 }
 

@@ -14,7 +14,8 @@ namespace moat {
 // has the like of it by chance?
 Result<void> check_placeholder(std::string_view pattern);
 // "ghp_{random:36}" with letters and digits for {random:N}, lower-case hexadecimal digits for
-// {hex:N}, decimal ones for {digits:N}. `pattern` was checked.
-std::string make_placeholder(std::string_view pattern);
+// {hex:N}, decimal ones for {digits:N}; and `claims` in base64url for {claims}, as a JWT has them.
+// `pattern` was checked.
+std::string make_placeholder(std::string_view pattern, std::string_view claims = {});
 
 }  // namespace moat

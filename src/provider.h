@@ -26,6 +26,7 @@ struct ProviderHost {
   std::string prefix;         // of a header: "Bearer "
   std::string user;           // of Basic; "": the secret is USER:PASSWORD
   std::vector<std::string> without;  // parameters that are removed from the query
+  std::vector<std::string> refuse;   // paths that give out credentials: nobody in a sandbox asks
 };
 
 // Where a credential may already be on this machine.
@@ -38,8 +39,12 @@ struct TokenSource {
   Format format = Format::text;      // of the file
   std::vector<std::string> key;      // where in the file: a member of a member
   bool base64 = false;               // what is found is encoded so
-  std::vector<std::string>
-      expires;  // where in the file it says how long that is good; may be empty
+  // Where else in the file, or nothing:
+  std::vector<std::string> expires;  // how long that is good
+  std::vector<std::string> refresh;  // what it is renewed with
+  // What is no secret, and the files of the sandbox need: "account", and where it stands.
+  std::vector<std::pair<std::string, std::vector<std::string>>> facts;
+  bool follow = false;  // another program renews it there: runs read the file again
 };
 
 // The request that a token is tried with.
@@ -49,6 +54,15 @@ struct TokenCheck {
   int status = 200;                // for a good credential
   std::vector<std::string> login;  // where the answer's JSON says whose it is; may be empty
   std::string scopes;              // the header that lists them, in lower case; "": none does
+};
+
+// How an access token is renewed (RFC 6749 section 6); see refresh.h.
+struct ProviderRefresh {
+  std::string token_url;
+  std::string client_id;
+  std::string client_secret;  // of a program that people install, and so known to all; or ""
+  std::string token_form;     // "json", or "" for a form
+  bool rotates = true;        // each refresh token is good for one use
 };
 
 // What differs between the public service and servers of one's own (--host), and between kinds of
@@ -61,8 +75,10 @@ struct ProviderSite {
   TokenCheck check;
   // What the sandbox gets in the credential's stead; see placeholder.h.
   std::string placeholder;  // "ghp_{random:36}"; "": nothing
+  std::string claims;       // JSON, where the placeholder has the shape of a JWT
   std::vector<std::pair<std::string, std::string>> env;
   std::vector<std::pair<std::string, std::string>> files;  // below HOME, and what they hold
+  std::optional<ProviderRefresh> refresh;
 };
 
 // OAuth 2.0 device flow (RFC 8628).
@@ -98,8 +114,9 @@ struct Provider {
   std::vector<ProviderSite> sites;
   std::optional<ProviderDevice> device;
   std::optional<ProviderCode> code;
-  std::string revoke_url;  // takes a token back (RFC 7009); "": none does
-  std::string where;       // its file; "built in"
+  std::string revoke_url;               // takes a token back (RFC 7009); "": none does
+  std::vector<std::string> instead_of;  // providers of another credential for the same service
+  std::string where;                    // its file; "built in"
 };
 
 // Those that are known, by name. Without load_providers(), those that are compiled in. Parses them

@@ -5,68 +5,12 @@
 
 #include "config_reader.h"
 #include "core/text.h"
-#include "core/yaml.h"
 #include "device_flow.h"
 #include "placeholder.h"
-#include "provider.h"
+#include "provider_reader.h"
 #include "proxy/policy.h"
 
 namespace moat {
-
-// What is being read: the provider, and of it the innermost things.
-class ProviderReader {
- public:
-  explicit ProviderReader(const std::string& name) : name_(name) {}
-
-  Provider provider;
-  ProviderSite common;  // what stands at the top
-  ProviderSite* site = &common;
-  ProviderHost* host = nullptr;
-  TokenSource* source = nullptr;
-  const Yaml* sites = nullptr;  // read last, for they begin with what stands at the top
-
-  [[nodiscard]] Error at(const Yaml& value, const std::string& what) const {
-    return Error{Errc::invalid, what}.in(
-        format("%s:%d:%d", name_.c_str(), value.line, value.column));
-  }
-  Result<std::string> word(const Yaml& value, const char* key) const {
-    if (value.kind == Yaml::Kind::scalar && !value.scalar.empty()) return value.scalar;
-    return at(value, std::string(key) + " must be a word");
-  }
-  // A list of words; one word counts as a list of it.
-  Result<std::vector<std::string>> words(const Yaml& value, const char* key) const {
-    if (value.kind == Yaml::Kind::scalar && !value.scalar.empty())
-      return std::vector<std::string>{value.scalar};
-    std::vector<std::string> list;
-    for (const Yaml& item : value.items) {
-      if (item.kind != Yaml::Kind::scalar) return at(item, std::string(key) + " must be words");
-      list.push_back(item.scalar);
-    }
-    if (list.empty()) return at(value, std::string(key) + " must be a list of words");
-    return list;
-  }
-  Result<std::vector<std::pair<std::string, std::string>>> map(const Yaml& value,
-                                                               const char* key) const {
-    std::vector<std::pair<std::string, std::string>> pairs;
-    if (value.kind != Yaml::Kind::mapping)
-      return at(value, std::string(key) + " must be a map of names and text");
-    for (const auto& [name, text] : value.members) {
-      if (text.kind != Yaml::Kind::scalar) return at(text, std::string(key) + " must be text");
-      pairs.emplace_back(name, text.scalar);
-    }
-    return pairs;
-  }
-  // The members of `map` that the table has under `prefix`, which is "" or ends with a dot.
-  Result<void> read_members(const Yaml& map, const std::string& prefix, const char* what);
-  Result<Provider> read(const Yaml& tree);
-
- private:
-  Result<void> read_sites();
-  Result<void> check_site(const Yaml& value, const ProviderSite& checked) const;
-  Result<void> check_check(const Yaml& value, const ProviderSite& checked) const;
-
-  const std::string& name_;
-};
 
 namespace {
 
@@ -76,15 +20,6 @@ bool is_header_name(std::string_view name) {
   return !name.empty() && name.find_first_not_of(
                               "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstu"
                               "vwxyz0123456789-_") == std::string_view::npos;
-}
-
-bool is_printed(std::string_view text) {
-  return std::all_of(text.begin(), text.end(), [](char c) { return c >= 0x20 && c < 0x7f; });
-}
-
-// A name with a stand-in for "{host}", to be judged by who judges names.
-std::string sample(std::string_view text) {
-  return for_host(text, "host.example");
 }
 
 Result<void> read_name(ProviderReader& reader, const Yaml& value) {
@@ -249,6 +184,9 @@ Result<void> read_sources(ProviderReader& reader, const Yaml& value) {
     if (!in_file && (source.format != TokenSource::Format::text || !source.key.empty() ||
                      !source.expires.empty()))
       return reader.at(item, "format, key and expires belong to a file");
+    const bool more = source.follow || !source.refresh.empty() || !source.facts.empty();
+    if (more && source.format == TokenSource::Format::text)
+      return reader.at(item, "facts, follow and refresh belong to a file of json, yaml or ini");
     if (in_file && (source.format == TokenSource::Format::text) != source.key.empty())
       return reader.at(item, "a file of json, yaml or ini has a key, and one of text has none");
     reader.site->sources.push_back(std::move(source));
@@ -527,8 +465,8 @@ Result<void> read_device_url(ProviderReader& reader, const Yaml& value) {
 // The next word of each path that begins with `prefix`. What a site says stands at the top too, and
 // what only the top says does not stand in a site.
 std::vector<std::string_view> members_under(const std::string& prefix) {
-  constexpr std::string_view only_at_the_top[] = {"name",   "title", "host",      "sites",
-                                                  "device", "code",  "revoke_url"};
+  constexpr std::string_view only_at_the_top[] = {"name", "title",      "host",      "sites", "device",
+                                                  "code", "revoke_url", "instead_of"};
   std::vector<std::string_view> names;
   const bool site = prefix == "sites.";
   for (const ProviderKey& key : provider_keys()) {
@@ -557,6 +495,7 @@ const std::vector<ProviderKey>& provider_keys() {
       {"check.scopes", read_check_scopes},
       {"check.status", read_check_status},
       {"check.url", read_check_url},
+      {"claims", read_claims},
       {"code", read_code},
       {"code.client_id", read_code_word<&ProviderCode::client_id>},
       {"code.client_id_variable", read_code_variable},
@@ -587,9 +526,17 @@ const std::vector<ProviderKey>& provider_keys() {
       {"hosts.path", read_path},
       {"hosts.prefix", read_prefix},
       {"hosts.query", read_query},
+      {"hosts.refuse", read_refuse},
       {"hosts.without", read_without},
+      {"instead_of", read_instead_of},
       {"name", read_name},
       {"placeholder", read_placeholder},
+      {"refresh", read_refresh},
+      {"refresh.client_id", read_refresh_client_id},
+      {"refresh.client_secret", read_refresh_client_secret},
+      {"refresh.rotates", read_refresh_rotates},
+      {"refresh.token_form", read_refresh_token_form},
+      {"refresh.token_url", read_refresh_token_url},
       {"revoke_url", read_revoke_url},
       {"sites", moat::read_sites},
       {"sites.server", read_server},
@@ -599,10 +546,13 @@ const std::vector<ProviderKey>& provider_keys() {
       {"sources.encoding", read_source_encoding},
       {"sources.env", read_source_env},
       {"sources.expires", read_source_expires},
+      {"sources.facts", read_source_facts},
       {"sources.file", read_source_file},
+      {"sources.follow", read_source_follow},
       {"sources.format", read_source_format},
       {"sources.key", read_source_key},
       {"sources.prompt", read_source_prompt},
+      {"sources.refresh", read_source_refresh},
       {"title", read_title},
   };
   return keys;
@@ -655,6 +605,9 @@ Result<void> ProviderReader::check_site(const Yaml& value, const ProviderSite& c
   if (!any) return at(value, "no host takes the credential: give hosts");
   if (checked.placeholder.empty() && (!checked.env.empty() || !checked.files.empty()))
     return at(value, "env and files need a placeholder");
+  const bool has_claims = checked.placeholder.find("{claims}") != std::string::npos;
+  if (has_claims == checked.claims.empty())
+    return at(value, "claims and {claims} of the placeholder need each other");
   return check_check(value, checked);
 }
 

@@ -11,6 +11,7 @@
 #include "core/text.h"
 #include "device_flow.h"
 #include "form_text.h"
+#include "grant_facts.h"
 #include "token_answer.h"
 
 namespace moat {
@@ -24,6 +25,7 @@ constexpr int64_t usual_margin_ns = 300 * second_ns;
 constexpr int64_t longest_wait = 60;
 constexpr int64_t first_retry = 5;
 constexpr int64_t longest_retry = 300;
+constexpr int64_t longest_look = 15;  // between looks at a file, which cost nothing
 constexpr int64_t save_retry = 2;
 // After that long a new token that is refused may be renewed.
 constexpr int64_t too_soon = 30;
@@ -166,8 +168,23 @@ void Refresher::read_again() {
   }
   if (!stored->secret.equals(credential_.secret.reveal())) adopt(std::move(*stored));
   if (!is_due()) return rest();
+  if (follows()) return look_at_source();
   if (auto may = may_ask(); !may) return fail(may.error());
   ask();
+}
+
+bool Refresher::follows() const {
+  return settings_.read_source && credential_.refresh_token.empty();
+}
+
+void Refresher::look_at_source() {
+  auto fresh = settings_.read_source(credential_);
+  if (fresh) return keep(std::move(*fresh));
+  // While the one that there is will do, nobody has to hear that nothing is there yet, or that the
+  // file is just being written.
+  const bool in_time = !was_refused_ && clock_.wall_ns() < expires_ns_;
+  if (in_time && fresh.error().code != Errc::refused) return try_later();
+  fail(fresh.error());
 }
 
 Result<void> Refresher::may_ask() const {
@@ -264,8 +281,11 @@ void Refresher::take(TokenAnswer answer) {
   fresh.facts.set("expires_at",
                   answer.lifetime == 0 ? "" : rfc3339(now + answer.lifetime * second_ns));
   if (!answer.scopes.empty()) fresh.facts.set("scopes", answer.scopes);
-  if (fresh.secret.size() >= 20)
-    fresh.facts.set("last_four", fresh.secret.reveal().substr(fresh.secret.size() - 4));
+  fresh.facts.set("last_four", last_four(fresh.secret));
+  keep(std::move(fresh));
+}
+
+void Refresher::keep(store::Sealed fresh) {
   const auto written = vault_.put(fresh);
   unsaved_ = !written;
   adopt(std::move(fresh));
@@ -283,6 +303,7 @@ void Refresher::save() {
   else
     tell(written.error());
   // It may have come to its end meanwhile.
+  if (is_due() && follows()) return look_at_source();
   if (is_due() && may_ask()) return ask();
   if (!unsaved_) return rest();
   timer_.start(seconds(save_retry));
@@ -290,8 +311,13 @@ void Refresher::save() {
 
 void Refresher::fail(const Error& why) {
   tell(why);
+  try_later();
+}
+
+void Refresher::try_later() {
   faults_ = std::min(faults_ + 1, 16);
-  timer_.start(seconds(std::min(longest_retry, first_retry << std::min(faults_ - 1, 8))));
+  const int64_t longest = follows() ? longest_look : longest_retry;
+  timer_.start(seconds(std::min(longest, first_retry << std::min(faults_ - 1, 8))));
   state_ = unsaved_ ? State::saving : State::idle;
   if (!unsaved_) unlock();
 }

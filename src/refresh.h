@@ -1,5 +1,6 @@
 // Refresher: an OAuth 2.0 access token that is renewed while a run lives (RFC 6749 section 6):
-// before it expires, and when a service has refused it.
+// before it expires, and when a service has refused it. One that another program renews is read
+// again where that keeps it.
 //
 // All runs of a user share what is in the vault. A lock on a file beside it lets one of them at a
 // time speak to the token endpoint; who has it reads the vault again first, for another may have
@@ -40,6 +41,9 @@ struct RefreshSettings {
   std::string ca_file;
   std::function<const char*(const char* name)> environment;
   std::function<std::optional<std::string>(const SocketAddress&)> objection;
+  // For a credential without a refresh token, which another program renews: what that has by now,
+  // or Errc::busy. Blocks for a small file at most. Null: nobody does.
+  std::function<Result<store::Sealed>(const store::Sealed& have)> read_source;
   // How long a second is for what waits and tries again. Tests make it short.
   Milliseconds second{1000};
 };
@@ -60,10 +64,10 @@ class Refresher {
   using OnToken = std::function<void(const store::Sealed& credential)>;
   using OnTrouble = std::function<void(const Error& trouble)>;
 
-  // `credential` as the vault has it; can_be_refreshed(). `on_token` is told each new access token,
-  // also those that other runs have got; `on_trouble` once what keeps it from being renewed or
-  // written, until it is something else or over. The vault is read and written in place, a small
-  // file each.
+  // `credential` as the vault has it; can_be_refreshed(), or there is a source to read. `on_token`
+  // is told each new access token, also those that other runs have got; `on_trouble` once what
+  // keeps it from being renewed or written, until it is something else or over. The vault is read
+  // and written in place, a small file each.
   Refresher(Loop& loop, Fetcher& fetcher, store::Vault& vault, const Clock& clock,
             RefreshSettings settings, store::Sealed credential, OnToken on_token,
             OnTrouble on_trouble);
@@ -86,19 +90,23 @@ class Refresher {
 
   void schedule();
   [[nodiscard]] bool is_due() const;
+  [[nodiscard]] bool follows() const;
   [[nodiscard]] Milliseconds until_due() const;
   void begin();
   void try_lock();
   void read_again();
   [[nodiscard]] Result<void> may_ask() const;
   void ask();
+  void look_at_source();
   void collect(std::string_view bytes);
   void on_answer(const Result<FetchResponse>& response);
   void take(TokenAnswer answer);
+  void keep(store::Sealed fresh);
   void save();
   void adopt(store::Sealed stored);
-  void fail(const Error& why);  // and try again, later and later
-  void rest();                  // lets the lock go
+  void fail(const Error& why);
+  void try_later();  // later and later
+  void rest();       // lets the lock go
   void tell(const Error& trouble);
   [[nodiscard]] Milliseconds seconds(int64_t count) const { return settings_.second * count; }
   Result<void> lock();

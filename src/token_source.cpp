@@ -3,6 +3,8 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cctype>
 #include <cerrno>
 #include <cstdlib>
 #include <utility>
@@ -85,7 +87,41 @@ std::string path_of(const std::string& text) {
   return home == nullptr || *home == '\0' ? std::string() : home + text.substr(1);
 }
 
+// Of what else the source says that there is, and without a copy of a secret.
+Result<void> read_more(std::string_view text, const TokenSource& source, FoundToken& found) {
+  const auto look = [&](const std::vector<std::string>& key) -> Result<std::optional<Secret>> {
+    if (key.empty()) return std::optional<Secret>();
+    return value_in(text, source.format, key);
+  };
+  const auto expires = look(source.expires);
+  if (!expires) return expires.error();
+  if (*expires) found.expires_at = time_in((*expires)->reveal());
+  auto refresh = look(source.refresh);
+  if (!refresh) return refresh.error();
+  if (*refresh && looks_like_token((*refresh)->reveal()))
+    found.refresh_token = std::move(**refresh);
+  for (const auto& [name, key] : source.facts) {
+    const auto fact = look(key);
+    if (!fact) return fact.error();
+    if (*fact && is_fact((*fact)->reveal())) found.facts[name] = (*fact)->reveal();
+  }
+  found.followed = source.follow;
+  return {};
+}
+
 }  // namespace
+
+// It is put into files of any syntax, and shown: nothing that has a meaning in one.
+bool is_fact(std::string_view text) {
+  constexpr std::string_view marks = "@._:+-";
+  return !text.empty() && text.size() <= 200 && std::all_of(text.begin(), text.end(), [&](char c) {
+    return isalnum(static_cast<unsigned char>(c)) != 0 || marks.find(c) != std::string_view::npos;
+  });
+}
+
+std::string file_of(const TokenSource& source, const std::string& host) {
+  return path_of(for_host(source.text, host));
+}
 
 Result<std::optional<FoundToken>> token_from_machine(const TokenSource& source,
                                                      const std::string& host) {
@@ -93,7 +129,7 @@ Result<std::optional<FoundToken>> token_from_machine(const TokenSource& source,
     const char* value = getenv(source.text.c_str());
     return found_in(value == nullptr ? "" : value, source, source.text);
   }
-  const std::string path = path_of(for_host(source.text, host));
+  const std::string path = file_of(source, host);
   if (path.empty()) return std::optional<FoundToken>();
   auto text = read_file(path, largest_file);
   if (!text) {
@@ -103,13 +139,15 @@ Result<std::optional<FoundToken>> token_from_machine(const TokenSource& source,
   std::vector<std::string> key;
   for (const std::string& word : source.key) key.push_back(for_host(word, host));
   const auto value = value_in(*text, source.format, key);
-  Result<std::optional<Secret>> expires = std::optional<Secret>();
-  if (!source.expires.empty()) expires = value_in(*text, source.format, source.expires);
+  Result<std::optional<FoundToken>> found = std::optional<FoundToken>();
+  if (!value)
+    found = value.error().in(path);
+  else if (*value)
+    found = found_in((*value)->reveal(), source, path);
+  if (found && *found) {
+    if (auto more = read_more(*text, source, **found); !more) found = more.error().in(path);
+  }
   wipe(*text);
-  if (!value) return value.error().in(path);
-  if (!*value) return std::optional<FoundToken>();
-  auto found = found_in((*value)->reveal(), source, path);
-  if (found && *found && expires && *expires) (*found)->expires_at = time_in((*expires)->reveal());
   return found;
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -22,9 +23,11 @@ struct FoundToken {
   Secret refresh_token = {};
   std::string token_url = {};
   std::string client_id = {};
-  std::string client_secret = {};
-  std::string token_form = {};  // "json", or "": see refresh.h
-  std::string scopes = {};      // that came with it, where that is said
+  std::string client_secret = {};  // of those that are none
+  std::string token_form = {};     // "json", or "": see refresh.h
+  std::string scopes = {};         // that came with it, where that is said
+  std::map<std::string, std::string> facts = {};  // what else the file says
+  bool followed = false;                          // another program renews it there
 };
 
 // All of `fd`, less the line break at its end. Blocks. Refuses a terminal, which would show it.
@@ -36,9 +39,14 @@ Result<FoundToken> token_from_input(int fd);
 Result<std::optional<FoundToken>> token_from_machine(const TokenSource& source,
                                                      const std::string& host);
 
+// Can this be a fact of a file's: a few characters that mean nothing anywhere?
+bool is_fact(std::string_view text);
+// Where the file of a source is; "" where that depends on HOME, and there is none.
+std::string file_of(const TokenSource& source, const std::string& host);
+
 // What stands at `key` in a file's text, a word or a whole number; nothing where it is not there.
 // Errc::invalid where the text is not of that format. Of ini, `key` is a name, or a section and a
-// name. The pure part.
+// name. In JSON it may lead into a JWT, and on among what that claims. The pure part.
 Result<std::optional<Secret>> value_in(std::string_view text, TokenSource::Format format,
                                        const std::vector<std::string>& key);
 

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "versions.h"
@@ -46,6 +47,10 @@ proxy::Settings wall_settings(const Config& config, const std::string& run_name,
     for (auto& host : grant.hosts) {
       if (!spoken_of(config.policy, host.host)) settings.policy.hosts.push_back(std::move(host));
     }
+    // Before all that the user says: what is denied here would undo the rest.
+    settings.policy.hosts.insert(settings.policy.hosts.begin(),
+                                 std::make_move_iterator(grant.guards.begin()),
+                                 std::make_move_iterator(grant.guards.end()));
     for (auto& rule : grant.tcp) settings.policy.tcp.push_back(std::move(rule));
     for (auto& injection : grant.injections) settings.injections.push_back(std::move(injection));
     if (grant.placeholder) settings.placeholders.push_back(std::move(*grant.placeholder));

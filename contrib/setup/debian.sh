@@ -12,7 +12,7 @@ set - eu
 		;;
 	run) echo bubblewrap ca-certificates ;;
 	demo) echo curl openssl python3-minimal libpython3-stdlib ;;
-	test) echo curl openssl gnutls-bin libnss3-tools python3 git mandoc busybox-static util-linux tcpdump iproute2 procps nodejs \
+	test) echo curl openssl gnutls-bin libnss3-tools python3 git mandoc busybox-static util-linux tcpdump iproute2 procps nodejs npm \
 		openjdk-17-jdk-headless redis-tools tinyproxy-bin nginx-light python3-grpcio \
 		python3-h2 python3-websockets node-ws nghttp2-client tmux vim-tiny awscli python3-boto3 openssh-client openssh-server ;;
 	docker) echo docker.io iptables ;;
@@ -29,6 +29,7 @@ for purpose in "$@"; do
 	for package in $(packages_for "$purpose"); do
 #A command that is there by other means(node from elsewhere) is as good.
 		[ "$package" = nodejs ] && command -v node >/dev/null 2>&1 && continue
+		[ "$package" = npm ] && command -v npm >/dev/null 2>&1 && continue
 		dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' ||
 			missing="$missing $package"
 	done

@@ -227,6 +227,7 @@ Decision decide(const Policy& policy, std::string_view host, uint16_t port, std:
       } else {
         decision.rule = line.text;
         decision.where = line.where;
+        decision.fixed = line.fixed;
         decision.reason = quoted_method_path(method, path) + " on " + std::string(host) +
                           " is denied by the rule \"" + line.text + "\"";
       }

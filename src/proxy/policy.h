@@ -17,8 +17,9 @@ struct RuleLine {
   std::string method;  // upper case, or "*"
   std::string
       path;  // '*': within a segment, "**": any number of segments; the query is not looked at
-  std::string text;   // as written, for messages
-  std::string where;  // "agent.yaml:12"
+  std::string text;    // as written, for messages
+  std::string where;   // "agent.yaml:12"
+  bool fixed = false;  // nobody can change it
 };
 
 // A host, or hosts, that a rule speaks of.
@@ -49,6 +50,7 @@ struct Decision {
   std::string rule;    // text of the line or host that decided; "policy: strict" when none did
   std::string where;   // its place
   std::string reason;  // for a refusal: one plain sentence
+  bool fixed = false;  // the line that decided is
 };
 
 bool host_matches(std::string_view pattern, std::string_view host);

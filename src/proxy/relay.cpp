@@ -36,7 +36,7 @@ Refusal stray(const std::string& grant, const std::string& host) {
 
 Refusal denied(const Decision& decision, const Settings& settings) {
   Refusal refusal;
-  refusal.hint = settings.change_hint;
+  if (!decision.fixed) refusal.hint = settings.change_hint;
   refusal.reason = decision.reason;
   refusal.rule = decision.rule;
   refusal.where = decision.where;

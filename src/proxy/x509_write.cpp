@@ -59,8 +59,10 @@ std::string x509_time(int64_t seconds) {
                 parts.tm_hour, parts.tm_min, parts.tm_sec);
 }
 
+constexpr size_t serial_size = 16;
+
 int set_serial(mbedtls_x509write_cert* writer) {
-  std::string serial = random_bytes(16);
+  std::string serial = random_bytes(serial_size);
   // Positive, and of the same length each time.
   serial[0] = static_cast<char>((static_cast<unsigned char>(serial[0]) & 0x7f) | 0x40);
   return mbed::x509write_set_serial(writer, reinterpret_cast<unsigned char*>(serial.data()),
@@ -99,6 +101,57 @@ int fill(mbedtls_x509write_cert* writer, const CertificateSpec& spec) {
   return rc;
 }
 
+// One element of DER.
+std::string der(unsigned char tag, std::string_view content) {
+  const size_t size = content.size();
+  std::string out(1, static_cast<char>(tag));
+  if (size > 0xff) {
+    out += '\x82';
+    out += static_cast<char>(size >> 8);
+  } else if (size > 0x7f) {
+    out += '\x81';
+  }
+  out += static_cast<char>(size & 0xff);
+  return out.append(content);
+}
+
+// ecdsa-with-SHA256. It has no parameters (RFC 5758 3.2), but mbedTLS 2.28 writes NULL, and then
+// webpki, which rustls verifies with, does not know it.
+constexpr std::string_view algorithm("\x30\x0a\x06\x08\x2a\x86\x48\xce\x3d\x04\x03\x02", 12);
+constexpr std::string_view algorithm_with_null(
+    "\x30\x0c\x06\x08\x2a\x86\x48\xce\x3d\x04\x03\x02\x05\x00", 14);
+
+Result<std::string> sign(const std::string& certificate, mbedtls_pk_context* key) {
+  unsigned char room[MBEDTLS_PK_SIGNATURE_MAX_SIZE];
+  size_t size = 0;
+  const Digest hash = sha256(certificate);
+  const int rc = mbed::pk_sign(key, MBEDTLS_MD_SHA256, hash.data(), hash.size(), room, sizeof room,
+                               &size, random_for_mbedtls);
+  if (rc != 0) return error(Errc::io, "a certificate cannot be signed: mbedTLS says %d", rc);
+  // A BIT STRING begins with the number of bits of its last byte that are not used.
+  return std::string(1, '\0').append(reinterpret_cast<const char*>(room), size);
+}
+
+// The certificate in `written`, as the RFC has it and signed again; or as it is.
+Result<std::string> with_plain_algorithm(std::string written, mbedtls_pk_context* key) {
+  auto* at = reinterpret_cast<unsigned char*>(written.data());
+  const unsigned char* const end = at + written.size();
+  size_t size = 0;
+  int rc = mbedtls_asn1_get_tag(&at, end, &size, tag_sequence);
+  if (rc == 0) rc = mbedtls_asn1_get_tag(&at, end, &size, tag_sequence);
+  if (rc != 0) return error(Errc::io, "a certificate that was just written cannot be read");
+  std::string inner(reinterpret_cast<const char*>(at), size);
+  // Behind the version and the serial number, whose sizes are known.
+  constexpr size_t behind = 5 + 2 + serial_size;
+  if (inner.compare(behind, algorithm_with_null.size(), algorithm_with_null) != 0) return written;
+  inner.replace(behind, algorithm_with_null.size(), algorithm);
+  inner = der(tag_sequence, inner);
+  auto signature = sign(inner, key);
+  if (!signature) return signature;
+  return der(tag_sequence,
+             inner.append(algorithm).append(der(MBEDTLS_ASN1_BIT_STRING, *signature)));
+}
+
 }  // namespace
 
 std::string ip_octets(const std::string& name) {
@@ -130,7 +183,8 @@ Result<std::string> write_certificate(const CertificateSpec& spec) {
     return error(Errc::io, "a certificate cannot be written: %s", text);
   }
   const auto size = static_cast<size_t>(rc);
-  return std::string(reinterpret_cast<const char*>(room) + sizeof room - size, size);
+  return with_plain_algorithm(
+      std::string(reinterpret_cast<const char*>(room) + sizeof room - size, size), spec.issuer_key);
 }
 
 }  // namespace moat::proxy

@@ -35,6 +35,7 @@ chmod 755 "$work"
 mkdir "$work/bin" && cp "$build/src/moat" "$work/bin/"
 cp "$(find "$build/src" -name moat-init -type f | head -n 1)" "$work/bin/"
 chmod -R a+rX "$work/bin"
+export MOAT_AGENTS="$build/agents" # what test_agents.py installs, and finds there the next time
 export MOAT_BIN="$work/bin" MOAT_TEST_TMP="$work" PYTHONDONTWRITEBYTECODE=1
 passed=0 failed=0 skipped=0
 docker_started=
@@ -52,13 +53,13 @@ skip() {
 	if [ -n "${CI:-}" ]; then failed=$((failed + 1)); fi
 }
 
-suites=${*:-anchors aws clients http2 escape secrets record lifecycle audit errors grant oauth vault refresh providers proxy_command terminal trace tcp ssh upstream http_versions websockets streams idle durability}
+suites=${*:-agents anchors aws clients http2 escape secrets record lifecycle audit errors grant oauth vault refresh providers proxy_command terminal trace tcp ssh upstream http_versions websockets streams idle durability}
 run_all() { # label
 	for suite in $suites; do
 		case $suite in
 		aws) [ "$1" = bubblewrap ] || continue ;; # the proxy's business; its tools are not in the image
 		http2 | http_versions | websockets) [ "$1" != bubblewrap-user ] || continue ;; # the same for all
-		anchors | audit | grant | oauth | vault | refresh | proxy_command | trace | upstream | streams | idle | durability | soak) [ "$1" = bubblewrap ] || continue ;; # know no engine
+		agents | anchors | audit | grant | oauth | vault | refresh | proxy_command | trace | upstream | streams | idle | durability | soak) [ "$1" = bubblewrap ] || continue ;; # know no engine
 		esac
 		echo "== $1: $suite"
 		(cd "$here" && /usr/bin/python3 "test_$suite.py" 2>&1) >"$work/out"

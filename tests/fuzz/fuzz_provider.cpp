@@ -24,7 +24,9 @@ extern "C" int LLVMFuzzerTestOneInput(const unsigned char* data, size_t size) {
     }
     for (const auto& [path, text] : site.files)
       if (path.front() == '/' || path.compare(0, 3, "../") == 0) abort();
-    if (!site.placeholder.empty() && moat::make_placeholder(site.placeholder).size() < 16) abort();
+    if (!site.placeholder.empty() &&
+        moat::make_placeholder(site.placeholder, site.claims).size() < 16)
+      abort();
   }
   return 0;
 }

@@ -69,6 +69,30 @@ static void serial_numbers_are_positive_and_never_the_same(WriteTest& t) {
   assert_true(first[0] > 0);
 }
 
+// As webpki, and with it every client that is built on rustls, wants it: RFC 5758 3.2.
+static void the_algorithm_has_no_parameters(WriteTest& t) {
+  for (const bool authority : {false, true}) {
+    t.spec.authority = authority;
+    const std::string der = t.write();
+    const std::string plain("\x30\x0a\x06\x08\x2a\x86\x48\xce\x3d\x04\x03\x02", 12);
+    const size_t first = der.find(plain);
+    assert_true(first != std::string::npos);
+    assert_true(der.find(plain, first + 1) != std::string::npos);
+    // And the signature is of the certificate as it stands.
+    Certificate written;
+    assert_int_equal(mbedtls_x509_crt_parse_der(
+                         &written, reinterpret_cast<const unsigned char*>(der.data()), der.size()),
+                     0);
+    const Digest hash = sha256({reinterpret_cast<const char*>(written.tbs.p), written.tbs.len});
+    const unsigned char* end = written.raw.p + written.raw.len;
+    // Behind the algorithm, and the bit string's tag, length and first byte.
+    const unsigned char* signature = written.tbs.p + written.tbs.len + plain.size() + 3;
+    assert_int_equal(mbedtls_pk_verify(&written.pk, MBEDTLS_MD_SHA256, hash.data(), hash.size(),
+                                       signature, static_cast<size_t>(end - signature)),
+                     0);
+  }
+}
+
 static void a_subject_that_is_no_name_is_an_error(WriteTest& t) {
   t.spec.subject = "no such attribute=x";
   assert_true(t.write().empty());
@@ -88,6 +112,7 @@ int main() {
       MOAT_TEST(WriteTest, dates_are_written_as_given),
       MOAT_TEST(WriteTest, a_name_of_the_greatest_length_fits),
       MOAT_TEST(WriteTest, serial_numbers_are_positive_and_never_the_same),
+      MOAT_TEST(WriteTest, the_algorithm_has_no_parameters),
       MOAT_TEST(WriteTest, a_subject_that_is_no_name_is_an_error),
       MOAT_TEST(WriteTest, octets_are_those_of_addresses_only),
   };

@@ -66,8 +66,9 @@ struct CommandTest {
 
   // In the child, so that nothing of it stays here.
   [[noreturn]] void become(const std::vector<std::string>& words) const {
-    for (const char* name : {"GITHUB_TOKEN", "GH_TOKEN", "GH_ENTERPRISE_TOKEN",
-                             "GITHUB_ENTERPRISE_TOKEN", "MOAT_GITHUB_CLIENT_ID"})
+    for (const char* name :
+         {"GITHUB_TOKEN", "GH_TOKEN", "GH_ENTERPRISE_TOKEN", "GITHUB_ENTERPRISE_TOKEN",
+          "MOAT_GITHUB_CLIENT_ID", "GEMINI_API_KEY", "GOOGLE_API_KEY"})
       unsetenv(name);
     for (const auto& [name, value] : environment) setenv(name.c_str(), value.c_str(), 1);
     const int in = open((directory + "/in").c_str(), O_RDONLY);
@@ -291,6 +292,46 @@ void connect_to_leads_a_name_elsewhere(CommandTest& t) {
   assert_int_equal(t.service.requests().size(), 1);
 }
 
+// Which would log out the program that it belongs to, were it used here.
+void a_refresh_token_of_another_program_is_left_to_it(CommandTest& t) {
+  t.environment["HOME"] = t.directory;
+  std::filesystem::create_directory(t.directory + "/.codex");
+  std::ofstream(t.directory + "/.codex/auth.json")
+      << R"({"tokens":{"access_token":"tok-of-codex","refresh_token":"rt-of-codex"}})";
+  const auto stored = [&t] { return store::Vault::open(t.directory + "/home")->get("codex", ""); };
+  assert_int_equal(t.run({"grant", "codex"}), 0);
+  assert_true(t.out.find("auth.json again") != std::string::npos);
+  assert_true(stored()->secret.equals("tok-of-codex") && stored()->refresh_token.empty());
+  assert_true(stored()->facts["followed"].boolean());
+  // Unless the person wants it.
+  assert_int_equal(t.run({"grant", "codex", "--take-refresh-token"}), 0);
+  assert_true(stored()->refresh_token.equals("rt-of-codex"));
+  assert_false(stored()->facts["followed"].boolean());
+  assert_string_equal(stored()->facts["token_form"].string().c_str(), "json");
+  assert_true(t.out.find("rt-of-codex") == std::string::npos);
+  t.input = "tok";
+  assert_int_equal(t.run({"grant", "codex", "--take-refresh-token", "--token-stdin"}), 1);
+  assert_true(t.tells("standard input has no refresh token"));
+}
+
+void one_that_is_good_for_many_uses_is_taken(CommandTest& t) {
+  t.environment["HOME"] = t.directory;
+  std::filesystem::create_directory(t.directory + "/.gemini");
+  std::ofstream(t.directory + "/.gemini/oauth_creds.json")
+      << R"({"access_token":"ya29.of-gemini","refresh_token":"1//of-gemini"})";
+  assert_int_equal(t.run({"grant", "gemini", "--json"}), 0);
+  const auto stored = store::Vault::open(t.directory + "/home")->get("gemini", "");
+  assert_true(stored->refresh_token.equals("1//of-gemini"));
+  assert_string_equal(stored->facts["token_url"].string().c_str(),
+                      "https://oauth2.googleapis.com/token");
+  // It is no secret, but looks like one.
+  const std::string client_secret = stored->facts["client_secret"].string();
+  assert_false(client_secret.empty());
+  assert_true(t.out.find(client_secret) == std::string::npos);
+  assert_int_equal(t.run({"grant show", "gemini", "--json"}), 0);
+  assert_true(t.out.find(client_secret) == std::string::npos);
+}
+
 void usage_errors_say_what_is_known(CommandTest& t) {
   assert_int_equal(t.run({"grant"}), 2);
   assert_true(t.tells("github"));
@@ -491,6 +532,8 @@ int main() {
       MOAT_TEST(CommandTest, a_token_that_is_refused_is_not_stored),
       MOAT_TEST(CommandTest, offline_names_the_way_out),
       MOAT_TEST(CommandTest, connect_to_leads_a_name_elsewhere),
+      MOAT_TEST(CommandTest, a_refresh_token_of_another_program_is_left_to_it),
+      MOAT_TEST(CommandTest, one_that_is_good_for_many_uses_is_taken),
       MOAT_TEST(CommandTest, usage_errors_say_what_is_known),
       MOAT_TEST(CommandTest, revoke_forgets_and_says_what_is_not_there),
       MOAT_TEST(CommandTest, revoke_tells_the_service_where_it_wants_to_know),

@@ -23,6 +23,14 @@ void a_placeholder_has_the_shape_of_its_pattern(Nothing&) {
   assert_true(hex.find_first_not_of("0123456789abcdef") == std::string::npos);
 }
 
+void a_placeholder_may_be_a_token_that_claims_something(Nothing&) {
+  const std::string pattern = "eyJh.{claims}.{random:86}";
+  assert_true(check_placeholder(pattern).has_value());
+  const std::string text = make_placeholder(pattern, R"({"exp":4102444800})");
+  assert_true(text.starts_with("eyJh.eyJleHAiOjQxMDI0NDQ4MDB9."));
+  assert_int_equal(text.size(), 30 + 86);
+}
+
 void no_two_are_the_same(Nothing&) {
   std::set<std::string> seen;
   for (int i = 0; i < 1000; ++i) assert_true(seen.insert(make_placeholder("{random:16}")).second);
@@ -34,7 +42,8 @@ void a_pattern_that_could_stand_somewhere_by_chance_is_refused(Nothing&) {
   for (const char* bad :
        {"", "secret", "{random:15}", "{hex:22}", "{digits:27}", "{random}", "{random:}",
         "{random:0}", "{random:36", "{other:36}", "random:36}{random:36}", "a b{random:36}",
-        "a\n{random:36}", "\"{random:36}", "{random:600}", "{random:300}{random:300}"})
+        "a\n{random:36}", "\"{random:36}", "{random:600}", "a.{claims}.b",
+        "{random:300}{random:300}"})
     assert_false(check_placeholder(bad).has_value());
 }
 
@@ -43,6 +52,7 @@ void a_pattern_that_could_stand_somewhere_by_chance_is_refused(Nothing&) {
 int main() {
   const CMUnitTest tests[] = {
       MOAT_TEST(Nothing, a_placeholder_has_the_shape_of_its_pattern),
+      MOAT_TEST(Nothing, a_placeholder_may_be_a_token_that_claims_something),
       MOAT_TEST(Nothing, no_two_are_the_same),
       MOAT_TEST(Nothing, a_pattern_that_could_stand_somewhere_by_chance_is_refused),
   };

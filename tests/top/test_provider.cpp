@@ -55,7 +55,7 @@ void every_provider_is_complete(Nothing&) {
     assert_false(site->sources.empty());
     assert_false(site->placeholder.empty());
     assert_false(site->env.empty() && site->files.empty());
-    const std::string placeholder = make_placeholder(site->placeholder);
+    const std::string placeholder = make_placeholder(site->placeholder, site->claims);
     assert_true(placeholder.starts_with(site->token));
     assert_string_equal(provider.where.c_str(), "built in");
   }

@@ -90,6 +90,42 @@ void a_login_by_code_needs_little(Nothing&) {
   assert_false(got->code->json);
 }
 
+void a_login_is_read(Nothing&) {
+  const auto got = parse_provider(
+      head +
+          "hosts:\n"
+          "  - {host: api.own.example, header: X-Key, refuse: [/token, /keys/**]}\n"
+          "instead_of: [other]\n"
+          "sources:\n"
+          "  - file: ~/.own\n"
+          "    format: json\n"
+          "    key: token\n"
+          "    refresh: [a, again]\n"
+          "    facts: {account: [a, who]}\n"
+          "    follow: true\n"
+          "refresh: {token_url: 'https://{host}/token', client_id: me, client_secret: s,"
+          " token_form: json, rotates: false}\n"
+          "claims: '{\"exp\": 1}'\n"
+          "placeholder: 'x.{claims}.{random:32}'\n"
+          "files: {.own: '{placeholder} {fact.account}'}\n",
+      "own.yaml");
+  if (!got) print_error("%s\n", got.error().message.c_str());
+  assert_true(got.has_value());
+  assert_string_equal(got->instead_of.at(0).c_str(), "other");
+  const ProviderSite& site = got->sites[0];
+  assert_string_equal(site.hosts[0].refuse.at(1).c_str(), "/keys/**");
+  const TokenSource& source = site.sources.at(0);
+  assert_true(source.follow);
+  assert_string_equal(source.refresh.at(1).c_str(), "again");
+  assert_string_equal(source.facts.at(0).first.c_str(), "account");
+  assert_string_equal(source.facts.at(0).second.at(1).c_str(), "who");
+  assert_true(site.refresh.has_value());
+  assert_string_equal(site.refresh->client_secret.c_str(), "s");
+  assert_string_equal(site.refresh->token_form.c_str(), "json");
+  assert_false(site.refresh->rotates);
+  assert_string_equal(site.claims.c_str(), "{\"exp\": 1}");
+}
+
 void what_a_site_does_not_say_stands_at_the_top(Nothing&) {
   const auto got = parse_provider(head +
                                       "sites:\n"
@@ -149,6 +185,22 @@ void what_is_wrong_is_said_with_line_and_column(Nothing&) {
       {head + hosts + "sources: [{env: A, command: [b]}]\n", "own.yaml:6:29: a source has one of"},
       {head + hosts + "sources: [{env: A, key: [b]}]\n",
        "own.yaml:6:11: format, key and expires belong to a file"},
+      {head + hosts + "sources: [{file: /a, follow: true}]\n",
+       "own.yaml:6:11: facts, follow and refresh belong to a file of json"},
+      {head + hosts + "sources: [{file: /a, follow: yes}]\n", "own.yaml:6:30: follow is true or"},
+      {head + hosts + "sources: [{file: /a, facts: {'A': b}}]\n",
+       "own.yaml:6:35: 'A' is not a fact's name"},
+      {head + hosts + "refresh: {client_id: a}\n", "own.yaml:6:10: refresh needs token_url"},
+      {head + hosts + "refresh: {token_url: 'http://a.b/c'}\n",
+       "own.yaml:6:22: token_url must be https"},
+      {head + hosts + "refresh: {token_form: xml}\n", "own.yaml:6:23: token_form is json or"},
+      {head + hosts + "claims: '[]'\n", "own.yaml:6:9: claims must be an object"},
+      {head + hosts + "claims: '{}'\n", "own.yaml:1:1: claims and {claims}"},
+      {head + hosts + "placeholder: 'a.{claims}.{random:32}'\n",
+       "own.yaml:1:1: claims and {claims}"},
+      {head + hosts + "instead_of: A B\n", "own.yaml:6:13: 'A B' is not the name"},
+      {head + "hosts: [{host: a.b, header: X, refuse: token}]\n",
+       "own.yaml:4:40: 'token' is not a path"},
       {head + hosts + "sources: [{file: a}]\n", "own.yaml:6:18: file must be an absolute path"},
       {head + hosts + "sources: [{file: /a, format: json}]\n", "own.yaml:6:11: a file of json"},
       {head + hosts + "sources: [{file: /a, format: xml}]\n", "own.yaml:6:30: format is one of"},
@@ -197,6 +249,7 @@ int main() {
   const CMUnitTest tests[] = {
       MOAT_TEST(Nothing, a_provider_is_read),
       MOAT_TEST(Nothing, a_login_by_code_needs_little),
+      MOAT_TEST(Nothing, a_login_is_read),
       MOAT_TEST(Nothing, what_a_site_does_not_say_stands_at_the_top),
       MOAT_TEST(Nothing, what_is_wrong_is_said_with_line_and_column),
   };

@@ -8,6 +8,7 @@
 #include <csignal>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/text.h"
@@ -58,6 +59,8 @@ struct RefreshTest {
   std::vector<HttpAnswer> first;  // before it does as it should
   std::vector<std::string> bodies;
   std::vector<std::unique_ptr<Client>> clients;
+  std::string in_file;  // of another program's, which renews it; "": there is none
+  int looks = 0;        // at it
 
   RefreshTest() { signal(SIGXFSZ, SIG_IGN); }
   ~RefreshTest() { disk_full(false); }
@@ -84,6 +87,13 @@ struct RefreshTest {
     return {200, body + "}"};
   }
 
+  Result<store::Sealed> look(const store::Sealed& have) {
+    ++looks;
+    if (have.secret.equals(in_file)) return error(Errc::busy, "no newer one yet");
+    store::Sealed fresh{have.name, have.profile, have.facts.clone(), Secret(in_file), {}};
+    fresh.facts.set("expires_at", rfc3339(clock.now + 3600 * second));
+    return fresh;
+  }
   store::Vault open() {
     auto vault = store::Vault::open(home);
     if (!vault) throw std::runtime_error(vault.error().message);
@@ -108,6 +118,8 @@ struct RefreshTest {
     settings.title = "Claude";
     settings.directory = home + "/credentials";
     settings.second = Milliseconds(5);
+    if (!in_file.empty())
+      settings.read_source = [this](const store::Sealed& have) { return look(have); };
     client.refresher = std::make_unique<Refresher>(
         loop, fetcher, client.vault, clock, std::move(settings), std::move(*sealed),
         [&client](const store::Sealed& fresh) {
@@ -379,6 +391,49 @@ void one_that_was_revoked_is_not_renewed(RefreshTest& t) {
   assert_int_equal(run.troubles.size(), 1);
 }
 
+// Another program renews it: the file is read, and nobody is asked.
+void one_that_another_program_renews_is_read_again(RefreshTest& t) {
+  t.good.clear();  // there is no refresh token
+  t.seal(3600);
+  t.in_file = "access-0";
+  Client& run = t.start();
+  t.clock.now += 3400 * second;  // near its end, and nothing newer is there: nobody has to hear
+  assert_true(turn_until(t.loop, [&] { return t.looks > 1; }));
+  assert_true(run.troubles.empty() && run.tokens.empty());
+  t.in_file = "file-1";
+  assert_true(t.gets(run, "file-1"));
+  assert_true(t.stored().secret.equals("file-1"));
+  // Refused: now it is told what is missing, and the next look finds it.
+  t.clock.now += 31 * second;
+  run.refresher->refused("file-1");
+  assert_true(turn_until(t.loop, [&] { return !run.troubles.empty(); }));
+  assert_true(RefreshTest::told(run, "no newer one yet"));
+  t.in_file = "file-2";
+  assert_true(t.gets(run, "file-2"));
+  assert_int_equal(t.bodies.size(), 0);
+}
+
+void one_that_got_a_refresh_token_meanwhile_follows_nothing(RefreshTest& t) {
+  const std::string good = std::exchange(t.good, "");
+  t.seal(3600);
+  t.in_file = "file-1";
+  Client& run = t.start();
+  t.good = good;
+  t.seal(-10, "granted");  // again, with --take-refresh-token
+  t.clock.now += 3400 * second;
+  assert_true(t.gets(run, "access-1"));
+  assert_int_equal(t.looks, 0);
+}
+
+void runs_that_follow_a_file_share_what_one_has_read(RefreshTest& t) {
+  t.good.clear();
+  t.seal(-10);
+  t.in_file = "file-1";
+  for (int i = 0; i < 4; ++i) t.start();
+  for (const auto& run : t.clients) assert_true(t.gets(*run, "file-1"));
+  assert_int_equal(t.looks, 1);
+}
+
 void what_has_no_refresh_token_or_a_url_in_the_clear_is_not_sent(RefreshTest& t) {
   t.seal(3600);
   auto sealed = t.stored();
@@ -447,6 +502,9 @@ int main() {
       MOAT_TEST(RefreshTest, faults_are_borne),
       MOAT_TEST(RefreshTest, a_refresh_token_that_is_spent_is_not_sent_again),
       MOAT_TEST(RefreshTest, one_that_was_revoked_is_not_renewed),
+      MOAT_TEST(RefreshTest, one_that_another_program_renews_is_read_again),
+      MOAT_TEST(RefreshTest, one_that_got_a_refresh_token_meanwhile_follows_nothing),
+      MOAT_TEST(RefreshTest, runs_that_follow_a_file_share_what_one_has_read),
       MOAT_TEST(RefreshTest, what_has_no_refresh_token_or_a_url_in_the_clear_is_not_sent),
       MOAT_TEST(RefreshTest, the_lock_is_for_the_owner_only),
       MOAT_TEST(RefreshTest, answers_are_read_with_care),

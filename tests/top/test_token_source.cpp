@@ -137,6 +137,18 @@ void a_value_is_found_in_files_of_others(SourceTest&) {
       {Format::json, R"({"a":{"b":12}})", {"a", "b"}, "12"},
       {Format::json, R"({"a":{"b":true}})", {"a", "b"}, nullptr},
       {Format::json, R"({"a":"x"})", {"a", "b"}, nullptr},
+      // A JWT: what it claims is {"exp":1900000000,"https://own.example":{"plan":"a-b_c"}}.
+      {Format::json,
+       R"({"a":"e30.eyJleHAiOjE5MDAwMDAwMDAsImh0dHBzOi8vb3duLmV4YW1wbGUiOnsicGxhbiI6ImEtYl9jIn19.x"})",
+       {"a", "exp"},
+       "1900000000"},
+      {Format::json,
+       R"({"a":"e30.eyJleHAiOjE5MDAwMDAwMDAsImh0dHBzOi8vb3duLmV4YW1wbGUiOnsicGxhbiI6ImEtYl9jIn19.x"})",
+       {"a", "https://own.example", "plan"},
+       "a-b_c"},
+      {Format::json, R"({"a":"e30.bm8ganNvbg.x"})", {"a", "exp"}, nullptr},
+      {Format::json, R"({"a":"e30.=.x"})", {"a", "exp"}, nullptr},
+      {Format::json, R"({"a":"e30.e30"})", {"a", "exp"}, nullptr},
       {Format::json,
        R"({"https://index.docker.io/v1/":{"auth":"dTpw"}})",
        {"https://index.docker.io/v1/", "auth"},
@@ -183,6 +195,23 @@ void how_long_a_token_is_good_stands_beside_it(SourceTest& t) {
     assert_true(got.has_value() && got->has_value());
     assert_string_equal((*got)->expires_at.c_str(), told);
   }
+}
+
+void a_login_says_more_than_its_token(SourceTest& t) {
+  TokenSource source = SourceTest::source_of(TokenSource::Kind::file, t.directory + "/login.json");
+  source.format = TokenSource::Format::json;
+  source.key = {"token"};
+  source.refresh = {"again"};
+  source.facts = {{"account", {"who"}}, {"plan", {"plan"}}, {"other", {"other"}}};
+  source.follow = true;
+  (void)write_file_atomically(
+      source.text, R"({"token":"tok","again":"r","who":"a-1","plan":"x\"}, {\"y"})", 0600);
+  const auto got = token_from_machine(source, "");
+  assert_true(got.has_value() && got->has_value());
+  assert_true((*got)->refresh_token.equals("r") && (*got)->followed);
+  // What could end a string in a file that it is put into is no fact.
+  assert_int_equal((*got)->facts.size(), 1);
+  assert_string_equal((*got)->facts.at("account").c_str(), "a-1");
 }
 
 void a_file_is_looked_at_below_the_home(SourceTest& t) {
@@ -258,6 +287,7 @@ int main() {
       MOAT_TEST(SourceTest, a_variable_that_holds_no_token_is_named_and_not_shown),
       MOAT_TEST(SourceTest, a_value_is_found_in_files_of_others),
       MOAT_TEST(SourceTest, how_long_a_token_is_good_stands_beside_it),
+      MOAT_TEST(SourceTest, a_login_says_more_than_its_token),
       MOAT_TEST(SourceTest, a_file_is_looked_at_below_the_home),
       MOAT_TEST(SourceTest, a_tool_is_asked_for_this_host),
       MOAT_TEST(SourceTest, a_tool_that_fails_is_passed_over),
