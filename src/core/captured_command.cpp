@@ -2,6 +2,7 @@
 #include <utility>
 
 #include "core/child.h"
+#include "core/secret.h"
 #include "core/stream.h"
 #include "core/text.h"
 
@@ -26,6 +27,7 @@ struct CapturedCommand::Impl final : Stream::Handler {
     Fd in;
     if (!what.input.empty()) {
       auto full = full_pipe(what.input);
+      wipe(what.input);  // it may be a secret
       if (!full) return full.error();
       in = std::move(*full);
     }
