@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "../proxy/ssh_messages.h"
+#include "core/ssh_certificate.h"
 #include "known_hosts.h"
 #include "ssh_tools.h"
 
@@ -18,7 +19,7 @@ void check_sign(const SshAgentSession& session, const SshAgentPolicy& policy,
                 const SshAgentSession::Verdict& verdict, std::string_view message) {
   if (verdict.grant == nullptr || !verdict.answer.empty()) abort();
   SshReader reader(message.substr(1));
-  if (reader.string() != verdict.grant->key) abort();
+  if (!verdict.grant->offers(reader.string())) abort();
   SshReader data(reader.string());
   const std::string_view session_id = data.string();
   if (data.byte() != 50 || !data.good()) abort();
@@ -38,6 +39,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   (void)parse_identities(input);
   (void)parse_known_hosts(input, "git.example.com");
   (void)public_half(input);
+  (void)parse_ssh_certificate(input);
   (void)is_sign_response(input, "ssh-ed25519");
   SshAgentSession session(policy);
   SshReader messages(input);
