@@ -219,6 +219,7 @@ Json facts_of(const AwsPlan& plan, const FoundAwsKeys& found, const std::string&
   const std::string& name = found.keys.access_key;
   Json facts = Json::object();
   facts.set("provider", aws_grant_name)
+      .set("type", "keys")
       .set("host", plan.host)
       .set("source", found.source)
       .set("login", login)

@@ -442,6 +442,11 @@ class Ssh(MoatTest):
         self.assertEqual((facts["provider"], facts["host"], facts["port"], facts["fingerprint"],
                           facts["source"]),
                          ("ssh", HOST, 22, fingerprint(self.key), str(self.key)))
+        shown = self.moat("grant", "show", "ssh:" + HOST).stdout
+        for line in ("Type:       key\n", "Host:       %s\n" % HOST, "Source:     %s\n" % self.key,
+                     "fingerprint: %s\n" % fingerprint(self.key)):
+            self.assertIn(line, shown)
+        self.assertNotIn("PRIVATE", shown)
         self.assertEqual(facts["host_keys"], [self.sshd.known_as(HOST).split(" ", 1)[1].strip()])
         done = self.grant(expect=1, env={"SSH_AUTH_SOCK": ""})
         self.assertIn("SSH_AUTH_SOCK is not set", done.stderr)
