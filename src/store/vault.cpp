@@ -14,6 +14,7 @@
 #include <optional>
 #include <utility>
 
+#include "core/clock.h"
 #include "core/fd.h"
 #include "core/handle.h"
 #include "core/text.h"
@@ -188,6 +189,8 @@ Result<Vault> Vault::open(const std::string& home, const KeyAccess& access) {
 struct Vault::Asked {
   Digest state{};  // of the key file that led there
   std::optional<Result<Secret>> answer;
+  int64_t answered_ns = 0;
+  bool told = false;  // why it is refused
   std::optional<KeyQuestion> question;
 };
 
@@ -196,9 +199,10 @@ Vault::~Vault() = default;
 Vault::Vault(Vault&& other) noexcept = default;
 Vault& Vault::operator=(Vault&& other) noexcept = default;
 
-void Vault::serve_on(Loop* loop) {
+void Vault::serve_on(Loop* loop, Milliseconds again) {
   asked_.reset();
   loop_ = loop;
+  again_ = again;
 }
 
 Result<Secret> Vault::fetch_changed(const KeyRecord& record, const Digest& state) {
@@ -209,18 +213,22 @@ Result<Secret> Vault::fetch_changed(const KeyRecord& record, const Digest& state
   const std::string path = key_file_of(home_);
   if (record.source != KeySource::secret_service || loop_ == nullptr)
     return fetch_key(record, path, {}, PassphraseFor::opening);
-  if (!asked_ || asked_->state != state) {
+  const int64_t now = system_clock().monotonic_ns();
+  const bool known = asked_ && asked_->state == state;
+  if (known && asked_->answer) {
+    if (*asked_->answer) return std::move(**std::exchange(asked_, nullptr)->answer);
+    const bool soon = now - asked_->answered_ns < std::chrono::nanoseconds(again_).count();
+    if (!std::exchange(asked_->told, true) || soon) return asked_->answer->error();
+  }
+  if (!known || asked_->answer) {
     asked_ = std::make_unique<Asked>();
     asked_->state = state;
     asked_->question.emplace(*loop_, record, path, [asked = asked_.get()](Result<Secret> answer) {
       asked->answer.emplace(std::move(answer));
+      asked->answered_ns = system_clock().monotonic_ns();
     });
   }
-  if (!asked_->answer)
-    return error(Errc::busy, "the Secret Service is being asked for the new key of the vault");
-  auto answer = std::move(*asked_->answer);
-  asked_.reset();
-  return answer;
+  return error(Errc::busy, "the Secret Service is being asked for the new key of the vault");
 }
 
 Result<bool> Vault::follow_key() {

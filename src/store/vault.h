@@ -1,6 +1,7 @@
 // Vault: secrets sealed at rest, AES-256-GCM, one file each, in $MOAT_HOME/credentials.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <memory>
 #include <string>
@@ -49,8 +50,9 @@ class Vault {
   // Errc::busy. A new passphrase is not asked for: Errc::denied.
   //
   // Whoever serves others on `loop` says so; nullptr when that is over, and at the latest before
-  // the loop is gone.
-  void serve_on(Loop* loop);
+  // the loop is gone. Where the service has refused, it is asked again after that while, for each
+  // time somebody may see a window.
+  void serve_on(Loop* loop, Milliseconds again = std::chrono::minutes(2));
 
   // The name and profile are associated data: a file moved to another name does not open. Written
   // atomically, 0600. Errc::busy while rekey() is under way.
@@ -79,6 +81,7 @@ class Vault {
   Secret key_;
   Digest key_state_{};  // of what the key file says
   Loop* loop_ = nullptr;
+  Milliseconds again_{};
   std::unique_ptr<Asked> asked_;  // of the Secret Service; depends-on: loop_
 };
 

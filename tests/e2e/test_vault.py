@@ -12,6 +12,7 @@ import time
 import unittest
 
 import harness
+import test_refresh
 from harness import MOAT, MoatTest
 
 
@@ -360,6 +361,28 @@ class SecretService(MoatTest):
             if old:
                 self.assertEqual(self.item(old), "")
         self.assertIn("run 'moat grant rekey'", refused.stderr)
+
+    def test_a_run_that_lives_is_told_of_a_key_there(self):
+        service = self.service = test_refresh.TokenServer(self.token)
+        self.addCleanup(service.stop)
+        self.set_key("file")
+        self.grant_github()
+        self.old = "gho_0123456789012345678901234567890123"
+        test_refresh.Refresh.seal(self, 3600)
+        script = "touch ready; until [ -e go ]; do sleep 0.05; done; " + \
+            test_refresh.Refresh.until_good(self)
+        run = self.start(*self.run_arguments("sh", "-c", script, flags=["--grant", "github"]))
+        harness.wait_for((self.workspace / "ready").exists)
+        self.set_key("secret-service")
+        self.assertEqual(self.moat("grant", "rekey").returncode, 0)
+        (self.workspace / "go").touch()
+        out, err = run.communicate(timeout=60)
+        self.assertEqual(run.returncode, 0, err.decode())
+        self.assertIn("your-username", out.decode())
+        self.assertNotIn("renewed or kept", err.decode())
+        self.assertEqual((service.requests, service.abused), (1, False))
+        shown = self.moat("grant", "show", "github", "--json")
+        self.assertEqual(json.loads(shown.stdout)["last_four"], self.token[-4:])
 
     def test_a_secret_variable_comes_from_there(self):
         done = self.tool("secret-tool", "store", "--label=x", "service", "jira", "username", "me",

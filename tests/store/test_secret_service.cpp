@@ -183,7 +183,7 @@ void the_key_moves_there_and_away(ServiceTest& t) {
 // A run that lives must not wait, and must not be kept from writing for good.
 void a_vault_in_use_is_told_of_the_new_key_later(ServiceTest& t) {
   auto vault = t.vault_with_one(KeySource::file);
-  vault.serve_on(&t.loop);
+  vault.serve_on(&t.loop, Milliseconds(0));
   need(Vault::rekey(t.home, t.access(KeySource::secret_service)));
   auto put = t.try_to_put(vault, "newer");
   assert_true(!put && put.error().code == Errc::busy);
@@ -215,6 +215,26 @@ void a_vault_in_use_is_told_of_the_new_key_later(ServiceTest& t) {
   need(t.try_to_put(vault));  // which waits
 }
 
+// Each question may open a window before somebody's eyes.
+void a_service_that_refuses_is_not_asked_all_the_time(ServiceTest& t) {
+  auto vault = t.vault_with_one(KeySource::file);
+  vault.serve_on(&t.loop);
+  need(Vault::rekey(t.home, t.access(KeySource::secret_service)));
+  t.become("locked");
+  const auto refused = [&] {
+    const auto put = t.try_to_put(vault);
+    return !put && put.error().code == Errc::refused;
+  };
+  assert_true(moat::test::turn_until(t.loop, refused));
+  const std::string asked = need(read_file(t.temp.path + "/arguments", 4096));
+  for (int i = 0; i < 20; ++i) {
+    assert_true(refused());
+    t.loop.turn(Milliseconds(1));
+  }
+  assert_string_equal(need(read_file(t.temp.path + "/arguments", 4096)).c_str(), asked.c_str());
+  vault.serve_on(nullptr);
+}
+
 }  // namespace
 
 int main() {
@@ -226,6 +246,7 @@ int main() {
       MOAT_TEST(ServiceTest, a_vault_has_its_key_there),
       MOAT_TEST(ServiceTest, the_key_moves_there_and_away),
       MOAT_TEST(ServiceTest, a_vault_in_use_is_told_of_the_new_key_later),
+      MOAT_TEST(ServiceTest, a_service_that_refuses_is_not_asked_all_the_time),
   };
   return cmocka_run_group_tests(tests, nullptr, nullptr);
 }
