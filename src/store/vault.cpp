@@ -238,6 +238,8 @@ Result<bool> Vault::follow_key() {
   const Digest state = state_of(*record);
   if (state == key_state_) return false;
   auto key = fetch_changed(*record, state);
+  // What is refused by whom we are to ask is not the credential.
+  if (!key && key.error().code == Errc::refused) return Error{Errc::denied, key.error().message};
   if (!key) return key.error();
   key_ = std::move(*key);
   key_state_ = state;

@@ -47,7 +47,7 @@ class Vault {
 
   // Once rekey() has been, put() and get() fetch the new key: at once, but for one in the Secret
   // Service, which is asked on the loop of serve_on(), and until it has answered they fail with
-  // Errc::busy. A new passphrase is not asked for: Errc::denied.
+  // Errc::busy. A new passphrase is not asked for: Errc::denied, as where the service is locked.
   //
   // Whoever serves others on `loop` says so; nullptr when that is over, and at the latest before
   // the loop is gone. Where the service has refused, it is asked again after that while, for each

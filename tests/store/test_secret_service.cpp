@@ -203,7 +203,7 @@ void a_vault_in_use_is_told_of_the_new_key_later(ServiceTest& t) {
     code = refused ? Errc::exists : refused.error().code;
     return code != Errc::busy;
   }));
-  assert_true(code == Errc::refused);
+  assert_true(code == Errc::denied);
   t.become("");
   assert_true(
       moat::test::turn_until(t.loop, [&] { return t.try_to_put(vault, "newest").has_value(); }));
@@ -223,7 +223,7 @@ void a_service_that_refuses_is_not_asked_all_the_time(ServiceTest& t) {
   t.become("locked");
   const auto refused = [&] {
     const auto put = t.try_to_put(vault);
-    return !put && put.error().code == Errc::refused;
+    return !put && put.error().code == Errc::denied;
   };
   assert_true(moat::test::turn_until(t.loop, refused));
   const std::string asked = need(read_file(t.temp.path + "/arguments", 4096));
