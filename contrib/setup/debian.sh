@@ -15,7 +15,7 @@ packages_for() {
 	test) echo curl openssl gnutls-bin libnss3-tools python3 git mandoc busybox-static util-linux tcpdump iproute2 procps nodejs \
 		openjdk-17-jdk-headless redis-tools tinyproxy-bin nginx-light python3-grpcio \
 		python3-h2 python3-websockets node-ws nghttp2-client awscli python3-boto3 openssh-client openssh-server \
-		gnome-keyring libsecret-tools dbus-daemon dbus-bin python3-venv ;;
+		gnome-keyring libsecret-tools dbus-x11 python3-venv ;;
 	docker) echo docker.io iptables ;;
 	lint) echo clang clang-format clang-tidy libclang-rt-14-dev lld mandoc shellcheck ;;
 	*)
