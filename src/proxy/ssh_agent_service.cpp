@@ -47,7 +47,7 @@ class SshAgentService::Connection : private Stream::Handler {
       if (reader.good() && size > service_.limits_.message_bytes) {
         SshUse use;
         use.reason = "a request is longer than it may be";
-        tell_refused(std::move(use));
+        tell_refused(use);
         return close();
       }
       if (!reader.good() || stream_.input().size() < 4 + size_t{size}) {
