@@ -151,7 +151,8 @@ class Ssh(MoatTest):
         done = self.run_with_ssh("ssh", "%s@%s" % (USER, HOST), "echo hello from $USER")
         self.assertEqual(done.stdout, "hello from %s\n" % USER)
         signed = self.records("ssh.signed")
-        self.assertEqual(signed, [{"bound": True, "certificate": "", "count": 1, "grant": "ssh:" + HOST, "host": HOST,
+        self.assertEqual(signed, [{"bound": True, "certificate": "", "count": 1,
+                                   "grant": "ssh:" + HOST, "host": HOST,
                                    "key": fingerprint(self.key), "user": USER}])
         self.assertEqual(self.records("ssh.refused"), [])
         self.assertEqual(self.moat("audit").returncode, 0)
@@ -248,6 +249,11 @@ class Ssh(MoatTest):
             agent = dict(os.environ, SSH_AUTH_SOCK=str(self.agent))
             subprocess.run(self.as_user(["ssh-add", "-q", str(key), str(other)]), check=True, env=agent)
             try:
+                outside = subprocess.run(
+                    ["ssh", "-F", "none", "-o", "UserKnownHostsFile=/dev/null", "-o",
+                     "StrictHostKeyChecking=no", "-p", str(sshd.port), USER + "@127.0.0.1", "echo in"],
+                    env=agent, capture_output=True, text=True)
+                self.assertEqual(outside.stdout, "in\n", outside.stderr)
                 self.grant("--fingerprint", fingerprint(key), name="ssh:" + name)
                 shutil.copy(other.with_name(other.name + "-cert.pub"), self.workspace / "other-cert.pub")
                 done = self.run_moat("sh", "-c", "ssh-add -L | wc -l; ssh -o IdentitiesOnly=yes -i "
