@@ -137,7 +137,7 @@ Result<GrantUse> use_aws_grant(const store::Sealed& sealed) {
   auto credential = unseal_aws(sealed.secret);
   if (!credential) return credential.error();
   const Json& facts = sealed.facts;
-  const std::string expires = facts["expires"].string();
+  const std::string expires = facts["expires_at"].string();
   const std::string profile =
       facts["profile"].string();  // of AWS's tool, where that is asked again
   const bool renewed = !profile.empty() && facts["role"].string().empty();

@@ -29,8 +29,8 @@ Result<AwsCredential> unseal_aws(const Secret& text);
 // The secrets in a text of the vault's, where it is such a one; else none.
 std::vector<Secret> aws_secrets_in(const Secret& text);
 
-// Facts: "host" (of a server of one's own, or ""), "region", "role", "session_duration", "expires",
-// and "profile", where AWS's own tool gives keys for it that end.
+// Facts: "host" (of a server of one's own, or ""), "region", "role", "session_duration",
+// "expires_at", and "profile", where AWS's own tool gives keys for it that end.
 Result<GrantUse> use_aws_grant(const store::Sealed& sealed);
 
 // `moat grant aws`.

@@ -73,8 +73,8 @@ void tell(const RunEntry& run, const Verdict& verdict, const Times& times,
   out.write("\n");
   if (verdict.timestamps > 0)
     out.line(
-        "Time stamps are over heads that are kept; that an authority signed them is for\n"
-        "openssl-ts(1) to check, as moat-audit(5) shows.\n");
+        "Time stamps are over heads that are kept; that an authority signed them is checked\n"
+        "in a bundle, by 'moat audit export' and 'moat audit verify --tsa-ca'.\n");
   switch (verdict.kind) {
     case Verdict::Kind::valid:
       out.line(

@@ -8,11 +8,13 @@
 
 #include "audited.h"
 #include "command.h"
+#include "core/clock.h"
 #include "core/fd.h"
 #include "core/text.h"
 #include "print.h"
 #include "store/bundle.h"
 #include "store/proof.h"
+#include "timestamp_authority.h"
 
 namespace moat {
 namespace {
@@ -55,6 +57,12 @@ class Input {
   explicit Input(Fd fd) : fd_(std::move(fd)), chunk_(chunk_size, '\0') {}
   Fd fd_;
   std::string chunk_;
+};
+
+struct Trust {
+  std::string key;  // in DER
+  std::string key_id;
+  std::optional<TimestampAuthority> authority;
 };
 
 // What is printed of a verdict, for people and as JSON: facts in their order.
@@ -101,7 +109,53 @@ std::string words_of(const store::BundleVerdict& verdict) {
          "which was recorded, and the signed tree head covers all of it to the end.";
 }
 
-Report report_of(const store::BundleVerdict& verdict, const std::string& key_id) {
+// Holds the time stamps of a bundle against the authorities that are trusted, where any are named.
+class Stamps {
+ public:
+  explicit Stamps(const std::optional<TimestampAuthority>& authority) : authority_(authority) {}
+
+  store::BundleVerifier::OnTimestamp check() {
+    if (!authority_) return nullptr;
+    return [this](uint64_t, std::string_view note, const std::string& der) -> Result<void> {
+      const auto stamp = authority_->check(note, der);
+      if (!stamp) {
+        if (stamp.error().code != Errc::tampered) failure = stamp.error();
+        return stamp.error();
+      }
+      if (count_++ == 0) first_ns_ = stamp->time_ns;
+      last_ns_ = stamp->time_ns;
+      return {};
+    };
+  }
+  void tell(Report& report, uint64_t in_bundle) const {
+    report.json.set("timestamps", in_bundle).set("timestamps_checked", authority_.has_value());
+    if (count_ > 0)
+      report.json.set("first_timestamp", rfc3339(first_ns_))
+          .set("last_timestamp", rfc3339(last_ns_));
+    const std::string how_many = plural(in_bundle, "time stamp");
+    if (count_ > 0)
+      report.facts.add({"dated", how_many + " by an authority, " + dates()});
+    else if (authority_)
+      report.facts.add({"dated", "no time stamp is in it"});
+    else if (in_bundle > 0)
+      report.facts.add({"dated", how_many + ", not verified: see --tsa-ca"});
+  }
+
+  std::optional<Error> failure;  // why nothing can be said of a stamp
+
+ private:
+  [[nodiscard]] std::string dates() const {
+    return rfc3339(first_ns_) + (count_ > 1 ? " to " + rfc3339(last_ns_) : "");
+  }
+
+  const std::optional<TimestampAuthority>& authority_;
+  uint64_t count_ = 0;
+  int64_t first_ns_ = 0;
+  int64_t last_ns_ = 0;
+};
+
+Report report_of(const store::BundleVerdict& verdict, const Stamps& stamps,
+                 const std::string& key_id) {
   Report report("bundle", key_id, verdict.kind, verdict.problem, verdict.problem_seq);
   report.json.set("run", verdict.run)
       .set("from", verdict.stretch.from)
@@ -111,7 +165,6 @@ Report report_of(const store::BundleVerdict& verdict, const std::string& key_id)
       .set("output", verdict.output)
       .set("exchanges", verdict.exchanges)
       .set("checkpoints", verdict.checkpoints)
-      .set("timestamps", verdict.timestamps)
       .set("first_time", verdict.first_time)
       .set("last_time", verdict.last_time);
   report.facts.add({"run", verdict.run});
@@ -122,20 +175,23 @@ Report report_of(const store::BundleVerdict& verdict, const std::string& key_id)
   report.facts.add({"with", plural(verdict.output, "piece") + " of output, " +
                                 plural(verdict.exchanges, "exchange")});
   report.facts.add({"time", verdict.first_time + " to " + verdict.last_time});
+  stamps.tell(report, verdict.timestamps);
   report.head(verdict.head, key_id);
   if (report.words.empty()) report.words = words_of(verdict);
   return report;
 }
 
-Result<Report> verify_bundle(Input& input, std::string_view begin, const std::string& key,
-                             const std::string& key_id) {
-  store::BundleVerifier verifier(key);
+Result<Report> verify_bundle(Input& input, std::string_view begin, const Trust& trust) {
+  Stamps stamps(trust.authority);
+  store::BundleVerifier verifier(trust.key, stamps.check());
   for (bool more = verifier.feed(begin); more;) {
     const auto bytes = input.read();
     if (!bytes) return bytes.error();
     more = !bytes->empty() && verifier.feed(*bytes);
   }
-  return report_of(verifier.finish(), key_id);
+  const auto verdict = verifier.finish();
+  if (stamps.failure) return *stamps.failure;
+  return report_of(verdict, stamps, trust.key_id);
 }
 
 Report verify_inclusion(std::string_view text, const std::string& key, const std::string& key_id) {
@@ -179,7 +235,7 @@ Report verify_consistency(std::string_view text, const std::string& old_note,
 
 // What the file is, by its first line.
 Result<Report> verify(const std::string& name, const std::optional<std::string>& old_note,
-                      const std::string& key, const std::string& key_id) {
+                      const Trust& trust) {
   auto input = Input::open(name);
   if (!input) return input.error();
   std::string begin;
@@ -196,13 +252,15 @@ Result<Report> verify(const std::string& name, const std::optional<std::string>&
                                     ? "a consistency proof is checked against an older checkpoint: "
                                       "name it with --old"
                                     : "--old is for consistency proofs, and this is none");
-  if (begins_with(store::bundle_first_word)) return verify_bundle(*input, begin, key, key_id);
+  if (begins_with(store::bundle_first_word)) return verify_bundle(*input, begin, trust);
+  if (trust.authority)
+    return error(Errc::invalid, "--tsa-ca is for bundles: there are no time stamps in this");
   if (!consistency && !begins_with(store::inclusion_first_line))
     return error(Errc::unsupported, "this is neither a bundle nor a proof of moat's");
   const auto text = input->read_all(std::move(begin), store::max_proof);
   if (!text) return text.error();
-  return consistency ? verify_consistency(*text, *old_note, key, key_id)
-                     : verify_inclusion(*text, key, key_id);
+  return consistency ? verify_consistency(*text, *old_note, trust.key, trust.key_id)
+                     : verify_inclusion(*text, trust.key, trust.key_id);
 }
 
 }  // namespace
@@ -218,6 +276,12 @@ int cmd_audit_verify(const Arguments& arguments) {
   if (!pem) return complain(pem.error());
   const auto key = public_key_der(*pem);
   if (!key) return complain(key.error().in(*key_file));
+  Trust trust{*key, store::note_key_id(*key), {}};
+  if (const auto ca_file = arguments.value("tsa-ca")) {
+    auto authority = TimestampAuthority::open(*ca_file);
+    if (!authority) return complain(authority.error().in("--tsa-ca"));
+    trust.authority = std::move(*authority);
+  }
   std::optional<std::string> old_note;
   if (const auto old_file = arguments.value("old")) {
     auto text = read_file(*old_file, max_checkpoint);
@@ -225,7 +289,7 @@ int cmd_audit_verify(const Arguments& arguments) {
     old_note = std::move(*text);
   }
   const std::string& name = arguments.operands().front();
-  auto report = verify(name, old_note, *key, store::note_key_id(*key));
+  auto report = verify(name, old_note, trust);
   if (!report)
     return complain(report.error().in(name == "-" ? "standard input" : name),
                     report.error().code == Errc::invalid ? exit_usage : exit_failed);

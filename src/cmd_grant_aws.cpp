@@ -220,6 +220,7 @@ Json facts_of(const AwsPlan& plan, const FoundAwsKeys& found, const std::string&
   const std::string& name = found.keys.access_key;
   Json facts = Json::object();
   facts.set("provider", aws_grant_name)
+      .set("type", "keys")
       .set("host", plan.host)
       .set("source", found.source)
       .set("login", login)
@@ -227,7 +228,7 @@ Json facts_of(const AwsPlan& plan, const FoundAwsKeys& found, const std::string&
       .set("checked", plan.check)
       .set("stored_at", rfc3339(system_clock().wall_ns()))
       .set("region", plan.route.region)
-      .set("expires", found.expires);
+      .set("expires_at", found.expires);
   if (plan.role) facts.set("role", plan.role->arn).set("session_duration", plan.role->seconds);
   // Keys that end, and that the tool can be asked for again.
   if (found.source == aws_tool_source && !found.expires.empty()) facts.set("profile", plan.profile);

@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <utility>
 
+#include "core/ssh_certificate.h"
 #include "core/text.h"
 #include "print.h"
 #include "ssh_grant.h"
@@ -43,9 +44,20 @@ Result<std::string> absolute_path(const std::string& text) {
   return std::string(path.data());
 }
 
-// A certificate stands for its key at one authority's hosts only, and is listed beside it.
-bool is_plain(const SshPublicKey& key) {
-  return key.type.find("-cert-v") == std::string::npos;
+// What the agent has, with certificates counted as the keys that they stand for: which of them
+// there are is looked at when a run begins, for they do not last.
+std::vector<SshPublicKey> plain_keys(std::vector<SshPublicKey> keys) {
+  std::vector<SshPublicKey> plain;
+  for (SshPublicKey& key : keys) {
+    if (const auto certificate = parse_ssh_certificate(key.blob)) {
+      key.blob = certificate->key;
+      key.type = ssh_type(key.blob);
+    }
+    const bool seen = std::any_of(plain.begin(), plain.end(),
+                                  [&](const auto& other) { return other.blob == key.blob; });
+    if (!seen) plain.push_back(std::move(key));
+  }
+  return plain;
 }
 
 Result<SshPublicKey> choose_of_agent(const std::optional<std::string>& fingerprint) {
@@ -54,9 +66,7 @@ Result<SshPublicKey> choose_of_agent(const std::optional<std::string>& fingerpri
   if (!path) return Error{path.error().code, path.error().message + remedy};
   auto keys = keys_of_agent(*path);
   if (!keys) return Error{keys.error().code, keys.error().message + remedy};
-  keys->erase(
-      std::remove_if(keys->begin(), keys->end(), [](const auto& key) { return !is_plain(key); }),
-      keys->end());
+  *keys = plain_keys(std::move(*keys));
   if (keys->empty())
     return error(Errc::not_found,
                  "the SSH agent has no key; load one with ssh-add, or name a key "

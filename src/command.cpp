@@ -58,6 +58,7 @@ const std::vector<Command> table = {
     {"audit verify", "FILE", "Verify a bundle or a proof, with the public key alone",
      {{"key", 'k', "FILE", "The public key to trust"},
       {"old", 0, "FILE", "The older checkpoint that a consistency proof begins at"},
+      {"tsa-ca", 0, "FILE", "Verify time stamps too: by authorities that FILE (PEM) leads to"},
       json_option},
      1, 1, false, false, cmd_audit_verify},
     {"audit watch", "[RUN]", "Print the heads of the tree as they are signed",

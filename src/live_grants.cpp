@@ -33,7 +33,14 @@ LiveGrants::LiveGrants(Loop& loop, Recorder& recorder, OnFresh on_fresh)
       loop_(loop),
       settling_(loop, [this] { settle(); }) {}
 
-LiveGrants::~LiveGrants() = default;
+LiveGrants::~LiveGrants() {
+  let_go_of_vault();
+}
+
+// What is still to be written then may take the time that the vault's key takes.
+void LiveGrants::let_go_of_vault() {
+  if (vault_ != nullptr) vault_->serve_on(nullptr);
+}
 
 Result<std::unique_ptr<LiveGrants>> LiveGrants::create(Loop& loop, const Home& home,
                                                        const Config& config, Recorder& recorder,
@@ -45,6 +52,8 @@ Result<std::unique_ptr<LiveGrants>> LiveGrants::create(Loop& loop, const Home& h
     if (!all->fetcher_) all->fetcher_.emplace(all->loop_);
     const auto vault = open_vault(home);
     if (!vault) return vault.error();
+    all->vault_ = *vault;
+    all->vault_->serve_on(&loop);
     const Provider* const provider = find_provider(grant.name);
     RefreshSettings settings;
     settings.title = provider == nullptr ? grant.name : provider->title;
@@ -118,6 +127,7 @@ void LiveGrants::settle() {
   bool busy = false;
   for (const Live& live : live_) busy = busy || live.refresher->is_busy();
   if (busy && ++waits_ < settle_steps) return settling_.start(settle_step);
+  let_go_of_vault();
   live_.clear();
   const auto settled = std::move(settled_);
   settled();  // may have destroyed us

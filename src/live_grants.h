@@ -48,10 +48,12 @@ class LiveGrants {
   void on_token(Live& live, const store::Sealed& credential);
   void on_trouble(const Live& live, const Error& trouble);
   void settle();
+  void let_go_of_vault();
 
   Recorder& recorder_;
   OnFresh on_fresh_;
   Loop& loop_;
+  store::Vault* vault_ = nullptr;   // where there is something to write
   std::optional<Fetcher> fetcher_;  // where there is something to fetch
   std::list<Live> live_;            // depends-on: fetcher_
   bool retired_ = false;

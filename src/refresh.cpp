@@ -31,6 +31,7 @@ constexpr int64_t save_retry = 2;
 constexpr int64_t too_soon = 30;
 constexpr int64_t tries_a_second = 10;     // for the lock
 constexpr int64_t patience_for_lock = 30;  // then it is told
+constexpr int patience_for_vault = 4;      // tries, likewise
 
 std::string url_of(const store::Sealed& credential) {
   return credential.facts["token_url"].string();
@@ -290,7 +291,7 @@ void Refresher::keep(store::Sealed fresh) {
   unsaved_ = !written;
   adopt(std::move(fresh));
   if (written) return rest();
-  tell(written.error());
+  tell_of_vault(written.error());
   state_ = State::saving;
   timer_.start(seconds(save_retry));
 }
@@ -301,7 +302,7 @@ void Refresher::save() {
   if (written)
     trouble_.clear();
   else
-    tell(written.error());
+    tell_of_vault(written.error());
   // It may have come to its end meanwhile.
   if (is_due() && follows()) return look_at_source();
   if (is_due() && may_ask()) return ask();
@@ -310,7 +311,7 @@ void Refresher::save() {
 }
 
 void Refresher::fail(const Error& why) {
-  tell(why);
+  tell_of_vault(why);
   try_later();
 }
 
@@ -323,9 +324,16 @@ void Refresher::try_later() {
 }
 
 void Refresher::rest() {
+  busy_ = 0;
   unlock();
   state_ = State::idle;
   schedule();
+}
+
+// That its key is being changed passes, as a rule before anybody has read about it.
+void Refresher::tell_of_vault(const Error& trouble) {
+  busy_ = trouble.code == Errc::busy ? busy_ + 1 : 0;
+  if (busy_ == 0 || busy_ > patience_for_vault) tell(trouble);
 }
 
 void Refresher::tell(const Error& trouble) {

@@ -108,6 +108,7 @@ class Refresher {
   void try_later();  // later and later
   void rest();       // lets the lock go
   void tell(const Error& trouble);
+  void tell_of_vault(const Error& trouble);
   [[nodiscard]] Milliseconds seconds(int64_t count) const { return settings_.second * count; }
   Result<void> lock();
   void unlock();
@@ -130,6 +131,7 @@ class Refresher {
   Secret spent_;              // a refresh token that the service does not take any more
   int faults_ = 0;            // in a row
   int64_t waited_ = 0;        // tries to get the lock
+  int busy_ = 0;              // tries in a row to use a vault whose key is being changed
   std::string trouble_;       // that was told last
   std::string body_;          // of the answer under way; wiped
   bool too_long_ = false;

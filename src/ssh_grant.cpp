@@ -45,6 +45,7 @@ Json SshGrant::facts() const {
   for (const SshPublicKey& one : host_keys) hosts.add(line_of(one));
   Json facts = Json::object();
   facts.set("provider", "ssh")
+      .set("type", "key")
       .set("host", target.host)
       .set("port", static_cast<int64_t>(target.port))
       .set("source", source())

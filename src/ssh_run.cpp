@@ -1,7 +1,10 @@
 #include "ssh_run.h"
 
-#include <algorithm>
 #include <utility>
+
+#include "core/clock.h"
+#include "core/log.h"
+#include "core/ssh_certificate.h"
 
 namespace moat {
 namespace {
@@ -9,6 +12,7 @@ namespace {
 Json json_of(const proxy::SshUse& use) {
   Json json = Json::object();
   json.set("bound", use.bound)
+      .set("certificate", use.certificate)
       .set("grant", use.grant)
       .set("host", use.host)
       .set("key", use.key)
@@ -16,12 +20,26 @@ Json json_of(const proxy::SshUse& use) {
   return json;
 }
 
-Result<void> check_that_it_has(const std::string& agent, const SshGrant& grant) {
+// Of certificates for the key, those that are good for logging in now. An agent may have the key,
+// them, or both.
+Result<void> look_into(const std::string& agent, const SshGrant& grant, proxy::SshKeyGrant& use) {
   const auto keys = keys_of_agent(agent);
   if (!keys) return keys.error();
-  const bool has = std::any_of(keys->begin(), keys->end(),
-                               [&](const auto& key) { return key.blob == grant.key.blob; });
-  if (has) return {};
+  const auto now = static_cast<uint64_t>(system_clock().wall_ns() / 1'000'000'000);
+  use.only_certified = true;
+  for (const SshPublicKey& key : *keys) {
+    if (key.blob == grant.key.blob) use.only_certified = false;
+    const auto certificate = parse_ssh_certificate(key.blob);
+    if (!certificate || certificate->key != grant.key.blob ||
+        certificate->kind != SshCertificate::Kind::user)
+      continue;
+    if (now < certificate->valid_before && now >= certificate->valid_after)
+      use.certificates.push_back(key.blob);
+    else
+      log(Level::warning, "the certificate '%s' for %s is not valid now, and not used",
+          certificate->id.c_str(), grant.target.grant().c_str());
+  }
+  if (!use.only_certified || !use.certificates.empty()) return {};
   const std::string fingerprint = ssh_fingerprint(grant.key.blob);
   if (grant.key_file.empty())
     return error(Errc::not_found, "the SSH agent does not have the key %s; load it with ssh-add",
@@ -50,6 +68,8 @@ Result<std::unique_ptr<SshRun>> SshRun::prepare(Loop& loop, Recorder& recorder,
     key.key = use.ssh->key.blob;
     for (const SshPublicKey& one : use.ssh->host_keys) key.host_keys.push_back(one.blob);
     key.agent = std::move(*agent);
+    if (auto looked = look_into(key.agent, *use.ssh, key); !looked)
+      return looked.error().in(use.name);
     run->policy_.grants.push_back(std::move(key));
     run->grants_.push_back(use.ssh);
   }
@@ -72,7 +92,6 @@ Result<std::string> SshRun::agent_for(const SshGrant& grant, const std::string& 
     if (auto added = own_agent_->add(grant.key_file); !added) return added.error();
     path = own_agent_->path();
   }
-  if (auto checked = check_that_it_has(path, grant); !checked) return checked.error();
   return path;
 }
 

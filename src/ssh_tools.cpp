@@ -158,7 +158,7 @@ Result<SshPublicKey> public_key_of_file(const std::string& path) {
   wipe(*text);
   if (key) return std::move(*key);
   // Of older formats, which have the public half under the passphrase as well.
-  auto output = run_tool({{"ssh-keygen", "-y", "-f", path}, {}, false, {}, {}}, person_limit);
+  auto output = run_tool({{"ssh-keygen", "-y", "-f", path}, {}, false, {}, {}, {}}, person_limit);
   if (!output) return output.error();
   if (output->status.shell() != 0)
     return tool_error("ssh-keygen", *output).in(printable(path) + " cannot be used");
@@ -185,6 +185,7 @@ Result<std::vector<SshPublicKey>> shown_host_keys(const SshTarget& target) {
       run_tool({{"ssh-keyscan", "-T", "5", "-p", std::to_string(target.port), "--", target.host},
                 {},
                 false,
+                {},
                 {},
                 {}},
                tool_limit);

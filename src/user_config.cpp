@@ -161,7 +161,7 @@ Result<void> read_vault_key(UserConfigReader& reader, const Yaml& value) {
   if (!word) return word.error();
   reader.config.vault_key = store::key_source(*word);
   if (reader.config.vault_key) return {};
-  return reader.at(value, "key must be file, keyring or passphrase");
+  return reader.at(value, "key must be file, keyring, secret-service or passphrase");
 }
 
 Result<void> read_provider_host(UserConfigReader& reader, const Yaml& value) {

@@ -14,7 +14,8 @@ set - eu
 	demo) echo curl openssl python3-minimal libpython3-stdlib ;;
 	test) echo curl openssl gnutls-bin libnss3-tools python3 git mandoc busybox-static util-linux tcpdump iproute2 procps nodejs npm \
 		openjdk-17-jdk-headless redis-tools tinyproxy-bin nginx-light python3-grpcio \
-		python3-h2 python3-websockets node-ws nghttp2-client tmux vim-tiny awscli python3-boto3 openssh-client openssh-server ;;
+		python3-h2 python3-websockets node-ws nghttp2-client tmux vim-tiny awscli python3-boto3 \
+		openssh-client openssh-server gnome-keyring libsecret-tools dbus-x11 python3-venv ;;
 	docker) echo docker.io iptables ;;
 	lint) echo clang clang-format clang-tidy libclang-rt-14-dev lld mandoc shellcheck ;;
 	*)

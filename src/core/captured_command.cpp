@@ -2,6 +2,7 @@
 #include <utility>
 
 #include "core/child.h"
+#include "core/secret.h"
 #include "core/stream.h"
 #include "core/text.h"
 
@@ -26,6 +27,7 @@ struct CapturedCommand::Impl final : Stream::Handler {
     Fd in;
     if (!what.input.empty()) {
       auto full = full_pipe(what.input);
+      wipe(what.input);  // it may be a secret
       if (!full) return full.error();
       in = std::move(*full);
     }
@@ -38,7 +40,9 @@ struct CapturedCommand::Impl final : Stream::Handler {
     spec.environment = std::move(what.environment);
     spec.new_session = what.new_session;
     spec.directory = std::move(what.directory);
-    spec.descriptors = {{out_pipe->second.get(), 1}, {err_pipe->second.get(), 2}};
+    spec.descriptors = std::move(what.descriptors);
+    spec.descriptors.emplace_back(out_pipe->second.get(), 1);
+    spec.descriptors.emplace_back(err_pipe->second.get(), 2);
     if (in) spec.descriptors.emplace_back(in.get(), 0);
     spec.die_with_parent = true;
     auto started = Child::start(loop, spec, [this](ExitStatus status) {
@@ -110,7 +114,7 @@ struct CapturedCommand::Impl final : Stream::Handler {
 
 CapturedCommand::CapturedCommand(Loop& loop, std::vector<std::string> argv, Milliseconds limit,
                                  size_t max_output, Done done)
-    : CapturedCommand(loop, CommandSpec{std::move(argv), {}, false, {}, {}}, limit, max_output,
+    : CapturedCommand(loop, CommandSpec{std::move(argv), {}, false, {}, {}, {}}, limit, max_output,
                       std::move(done)) {}
 
 CapturedCommand::CapturedCommand(Loop& loop, CommandSpec spec, Milliseconds limit,

@@ -79,6 +79,7 @@ struct CommandSpec {
   bool new_session = false;
   std::string input;      // for its standard input; at most 4 KiB, which any pipe holds
   std::string directory;  // as in ChildSpec
+  std::vector<std::pair<int, int>> descriptors;  // likewise, from number 3 on
 };
 class CapturedCommand {
  public:

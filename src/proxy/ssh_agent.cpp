@@ -1,8 +1,10 @@
 #include "proxy/ssh_agent.h"
 
 #include <algorithm>
+#include <map>
 #include <utility>
 
+#include "core/ssh_certificate.h"
 #include "core/ssh_wire.h"
 #include "core/text.h"
 #include "proxy/ssh_signature.h"
@@ -40,21 +42,33 @@ std::string message_of(SshAgentMessage type) {
   return std::string(1, static_cast<char>(type));
 }
 
-bool is_rsa(std::string_view type) {
-  return type == "ssh-rsa";
+// Does the request name the kind of signature that its flags will bring about? SHA-1 is none.
+// `key_type` is that of a key or of a certificate, and `algorithm` has to be of the same.
+bool fits(std::string_view algorithm, std::string_view key_type, uint32_t flags) {
+  const std::string plain = without_certificate(key_type);
+  if (plain != "ssh-rsa") return algorithm == key_type && flags == 0;
+  const std::string signature = without_certificate(algorithm);
+  const bool certified = key_type != plain;
+  if ((signature != algorithm) != certified) return false;
+  return (signature == "rsa-sha2-256" && flags == ssh_sign_sha256) ||
+         (signature == "rsa-sha2-512" && flags == ssh_sign_sha512);
 }
 
-// Does the request name the kind of signature that its flags will bring about? SHA-1 is none.
-bool fits(std::string_view algorithm, std::string_view key_type, uint32_t flags) {
-  if (!is_rsa(key_type)) return algorithm == key_type && flags == 0;
-  return (algorithm == "rsa-sha2-256" && flags == ssh_sign_sha256) ||
-         (algorithm == "rsa-sha2-512" && flags == ssh_sign_sha512);
+// A certificate has the fingerprint of its key.
+std::string fingerprint_of(std::string_view blob) {
+  const auto certificate = parse_ssh_certificate(blob);
+  return ssh_fingerprint(certificate ? certificate->key : blob);
 }
 
 }  // namespace
 
 std::string ssh_agent_failure() {
   return message_of(SshAgentMessage::failure);
+}
+
+bool SshKeyGrant::offers(std::string_view blob) const {
+  if (blob == key) return !only_certified;
+  return std::find(certificates.begin(), certificates.end(), blob) != certificates.end();
 }
 
 bool is_sign_response(std::string_view message, std::string_view algorithm) {
@@ -72,6 +86,7 @@ struct SshAgentSession::SignRequest {
   std::string_view session;
   std::string_view user;
   std::string_view algorithm;
+  std::string_view login_key;  // the same, or a certificate for it
   std::string_view host_key;
   bool host_bound = false;
 
@@ -88,11 +103,11 @@ struct SshAgentSession::SignRequest {
     const std::string_view method = data.string();
     const bool has_signature = data.boolean();
     algorithm = data.string();
-    const std::string_view same_key = data.string();
+    login_key = data.string();
     host_bound = method == hostbound;
     if (host_bound) host_key = data.string();
     return request.done() && data.done() && is_request && service == "ssh-connection" &&
-           (host_bound || method == publickey) && has_signature && same_key == key;
+           (host_bound || method == publickey) && has_signature;
   }
 };
 
@@ -125,18 +140,22 @@ bool SshAgentSession::is_for_us(const SshKeyGrant& grant) const {
 }
 
 SshAgentSession::Verdict SshAgentSession::list() {
-  std::vector<const SshKeyGrant*> listed;  // each key once
+  std::map<std::string_view, const SshKeyGrant*> listed;  // each key once, for its first grant
+  std::vector<std::string_view> order;
+  const auto add = [&](const std::string& blob, const SshKeyGrant& grant) {
+    if (listed.emplace(blob, &grant).second) order.push_back(blob);
+  };
   for (const SshKeyGrant& grant : policy_.grants) {
-    const bool seen = std::any_of(listed.begin(), listed.end(),
-                                  [&](const auto* other) { return other->key == grant.key; });
-    if (!seen && is_for_us(grant)) listed.push_back(&grant);
+    if (!is_for_us(grant)) continue;
+    if (!grant.only_certified) add(grant.key, grant);
+    for (const std::string& certificate : grant.certificates) add(certificate, grant);
   }
   Verdict verdict;
   verdict.answer = message_of(SshAgentMessage::identities_answer);
-  put_ssh_number(verdict.answer, static_cast<uint32_t>(listed.size()));
-  for (const SshKeyGrant* grant : listed) {
-    put_ssh_string(verdict.answer, grant->key);
-    put_ssh_string(verdict.answer, grant->grant);  // where others have the owner's comment
+  put_ssh_number(verdict.answer, static_cast<uint32_t>(order.size()));
+  for (const std::string_view blob : order) {
+    put_ssh_string(verdict.answer, blob);
+    put_ssh_string(verdict.answer, listed[blob]->grant);  // where others have the owner's comment
   }
   return verdict;
 }
@@ -189,20 +208,25 @@ SshAgentSession::Verdict SshAgentSession::sign(std::string_view body) {
   const bool understood = request.parse(body);
   SshUse use;
   use.bound = !binding_.empty();
-  if (!ssh_type(request.key).empty()) use.key = ssh_fingerprint(request.key);
-  if (!understood)
+  if (!ssh_type(request.key).empty()) use.key = fingerprint_of(request.key);
+  // Where OpenSSH has both the key and a certificate, the key signs, and the certificate logs in.
+  if (!understood || use.key != fingerprint_of(request.login_key))
     return refuse(std::move(use), "only requests to log in by public key are signed");
   use.user = printable(request.user.substr(0, longest_user));
+  if (const auto certificate = parse_ssh_certificate(request.login_key))
+    use.certificate = certificate->id;
 
   const SshKeyGrant* granted = nullptr;
   for (const SshKeyGrant& grant : policy_.grants) {
-    if (grant.key == request.key && is_for_us(grant) && granted == nullptr) granted = &grant;
+    if (grant.offers(request.key) && is_for_us(grant) && granted == nullptr) granted = &grant;
   }
   if (spoilt_) return refuse(std::move(use), "the client's binding to a session was refused");
   if (granted == nullptr && use.bound)
     return refuse(std::move(use), "the key is not granted for this host");
   if (granted == nullptr) return refuse(std::move(use), "the key is not granted");
   use.grant = granted->grant;
+  if (!granted->offers(request.login_key))
+    return refuse(std::move(use), "the certificate is none that the key's owner has");
   if (use.bound) use.host = granted->host;
   if (!use.bound && !policy_.allow_unbound)
     return refuse(std::move(use),
@@ -212,7 +236,7 @@ SshAgentSession::Verdict SshAgentSession::sign(std::string_view body) {
     return refuse(std::move(use), "the request is for another session than the client is bound to");
   if (use.bound && request.host_bound && request.host_key != host_key_)
     return refuse(std::move(use), "the request is for another host than the client is bound to");
-  if (!fits(request.algorithm, ssh_type(request.key), request.flags))
+  if (!fits(request.algorithm, ssh_type(request.login_key), request.flags))
     return refuse(std::move(use), "signatures of the kind " +
                                       printable(request.algorithm.substr(0, 64)) +
                                       " are not made with this key");
@@ -220,7 +244,7 @@ SshAgentSession::Verdict SshAgentSession::sign(std::string_view body) {
   verdict.kind = Kind::sign;
   verdict.use = std::move(use);
   verdict.grant = granted;
-  verdict.algorithm = request.algorithm;
+  verdict.algorithm = without_certificate(request.algorithm);
   return verdict;
 }
 

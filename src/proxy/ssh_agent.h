@@ -36,6 +36,12 @@ struct SshKeyGrant {
   std::string key;                     // public, as SSH writes it
   std::vector<std::string> host_keys;  // likewise: who has one of these is the host
   std::string agent;                   // absolute path of the socket of who signs
+  // What authorities have certified the key with, likewise: each stands for the key.
+  std::vector<std::string> certificates;
+  bool only_certified = false;  // who signs knows the certificates alone
+
+  // Is it the key, or one of the certificates?
+  [[nodiscard]] bool offers(std::string_view blob) const;
 };
 
 struct SshAgentPolicy {
@@ -46,10 +52,11 @@ struct SshAgentPolicy {
 
 // What is told of a signature, made or refused. Fit to be shown.
 struct SshUse {
-  std::string grant;  // this and the next three: "" where it did not come to that
+  std::string grant;  // this and the next four: "" where it did not come to that
   std::string host;
-  std::string key;   // fingerprint of the key that was to sign
-  std::string user;  // whom the client wants to be at the host
+  std::string key;          // fingerprint of the key that was to sign
+  std::string certificate;  // its name, where one stands for the key
+  std::string user;         // whom the client wants to be at the host
   bool bound = false;
   std::string reason;  // of a refusal, one sentence
 };

@@ -45,7 +45,9 @@ class SshAgentService::Connection : private Stream::Handler {
       SshReader reader(stream_.input());
       const uint32_t size = reader.number();
       if (reader.good() && size > service_.limits_.message_bytes) {
-        tell_refused({"", "", "", "", false, "a request is longer than it may be"});
+        SshUse use;
+        use.reason = "a request is longer than it may be";
+        tell_refused(use);
         return close();
       }
       if (!reader.good() || stream_.input().size() < 4 + size_t{size}) {

@@ -47,8 +47,8 @@ struct BundleVerdict {
   uint64_t output = 0;
   uint64_t exchanges = 0;
   uint64_t checkpoints = 0;  // in the stretch
-  uint64_t timestamps = 0;   // counted only: their authority is not for moat to trust
-  std::string first_time;    // of the first and the last record
+  uint64_t timestamps = 0;
+  std::string first_time;  // of the first and the last record
   std::string last_time;
   // All of a run, so far as it is signed?
   [[nodiscard]] bool whole() const { return stretch.from == 0 && stretch.to == head.size; }
@@ -58,7 +58,11 @@ struct BundleVerdict {
 // be anybody's; nothing is trusted but the key.
 class BundleVerifier {
  public:
-  explicit BundleVerifier(std::string public_key_der);
+  // Judges a time stamp over a signed note of that size; an error is what is wrong with it. Without
+  // it they are counted only: whom to trust for them is not in the bundle.
+  using OnTimestamp =
+      std::function<Result<void>(uint64_t size, std::string_view note, const std::string& der)>;
+  explicit BundleVerifier(std::string public_key_der, OnTimestamp on_timestamp = nullptr);
   ~BundleVerifier();
   // The next bytes, cut anywhere. False once the bundle is known to be tampered with.
   bool feed(std::string_view bytes);

@@ -78,6 +78,7 @@ std::optional<Hashes> hashes_in(std::string_view value, size_t count) {
 
 struct BundleVerifier::Impl {
   std::string public_key;
+  OnTimestamp on_timestamp;
   BundleVerdict verdict;
   bool failed = false;
 
@@ -95,6 +96,7 @@ struct BundleVerifier::Impl {
   std::optional<uint64_t> next_piece;  // where that is known
   // What the line before was, as far as it matters.
   enum class After { other, record, checkpoint } after = After::other;
+  std::string last_note;
 
   bool tampered(std::optional<uint64_t> seq, std::string problem) {
     verdict.kind = Verdict::Kind::tampered;
@@ -282,6 +284,7 @@ bool BundleVerifier::Impl::take_checkpoint(std::string_view line) {
     return tampered(std::nullopt, which + "was signed over other records than these");
   ++verdict.checkpoints;
   after = After::checkpoint;
+  last_note = *note;
   return true;
 }
 
@@ -293,6 +296,10 @@ bool BundleVerifier::Impl::take_timestamp(std::string_view line) {
   if (!size || !bytes || bytes->empty()) return wrong_line("is not a time stamp");
   if (after != After::checkpoint || *size != tree.size())
     return wrong_line("is a time stamp in the place of another");
+  const auto judged = on_timestamp ? on_timestamp(*size, last_note, *bytes) : Result<void>();
+  if (!judged)
+    return tampered(std::nullopt, format("the time stamp over %" PRIu64 " records does not fit: %s",
+                                         *size, judged.error().message.c_str()));
   ++verdict.timestamps;
   after = After::other;
   return true;
@@ -330,8 +337,10 @@ void BundleVerifier::Impl::conclude() {
                         : "there is no record of the run's end";
 }
 
-BundleVerifier::BundleVerifier(std::string public_key_der) : impl_(std::make_unique<Impl>()) {
+BundleVerifier::BundleVerifier(std::string public_key_der, OnTimestamp on_timestamp)
+    : impl_(std::make_unique<Impl>()) {
   impl_->public_key = std::move(public_key_der);
+  impl_->on_timestamp = std::move(on_timestamp);
 }
 BundleVerifier::~BundleVerifier() = default;
 

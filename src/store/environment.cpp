@@ -3,33 +3,25 @@
 #include <fcntl.h>
 #include <lmdb.h>
 #include <malloc.h>
-#include <signal.h>
-#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <cstring>
-#include <iterator>
 #include <utility>
 #include <vector>
 
 #include "core/clock.h"
 #include "core/fd.h"
-#include "core/handle.h"
 #include "core/text.h"
+#include "store/distrust.h"
+#include "store/lmdb_handles.h"
 
 namespace moat::store {
 namespace {
-
-using Env = Handle<MDB_env, mdb_env_close>;
-using Txn = Handle<MDB_txn, mdb_txn_abort>;
-using Cursor = Handle<MDB_cursor, mdb_cursor_close>;
 
 // Address space, not memory or disk: what a run can write before the map must first grow.
 constexpr size_t first_map = (sizeof(void*) == 8 ? 64 : 16) * size_t{1024 * 1024};
@@ -44,9 +36,6 @@ constexpr int64_t between_reopens_ns = 1'000'000'000;
 constexpr size_t give_back_after = size_t{16} * 1024 * 1024;
 // What a commit changes besides what it adds: pages that are copied, LMDB's own list of free ones.
 constexpr size_t length_ahead = size_t{4} * 1024 * 1024;
-// None that moat writes is longer. A damaged page may say that one is, up to 4 GiB.
-constexpr size_t longest_value = size_t{2} * 1024 * 1024;
-constexpr unsigned max_readers = 126;  // 64 bytes each: the lock file stays at two pages
 constexpr unsigned commits_between_reader_checks = 64;
 
 // Neither MDB_NOSYNC nor MDB_NOMETASYNC, and so two flushes for each commit. Without the second the
@@ -54,50 +43,6 @@ constexpr unsigned commits_between_reader_checks = 64;
 // to mend that, would cost what was saved. MDB_NOMEMINIT is not set either: unused parts of pages
 // are zero, and not whatever our memory held.
 constexpr unsigned common_flags = MDB_NOSUBDIR | MDB_NOTLS;
-
-Error lmdb_error(int rc, const char* verb, const std::string& path) {
-  const char* const file = path.c_str();
-  switch (rc) {
-    case ENOSPC:
-    case EDQUOT:
-    case EFBIG:
-      return error(Errc::full, "cannot %s %s: no space is left there; free some and try again",
-                   verb, file);
-    case MDB_MAP_FULL:
-    case MDB_TXN_FULL:
-    case ENOMEM:
-      return error(Errc::full, "cannot %s %s: it has reached the size that this machine can map",
-                   verb, file);
-    case MDB_READERS_FULL:
-      return error(Errc::busy,
-                   "cannot %s %s: %u others read it already; try again when some are done", verb,
-                   file, max_readers);
-    case MDB_CORRUPTED:
-    case MDB_PAGE_NOTFOUND:
-    case MDB_INVALID:
-    case MDB_BAD_TXN:
-    case MDB_BAD_VALSIZE:
-    case MDB_NOTFOUND:
-    case MDB_INCOMPATIBLE:
-      return error(Errc::tampered, "cannot %s %s: it is damaged, or not a record of moat (%s)",
-                   verb, file, mdb_strerror(rc));
-    case MDB_VERSION_MISMATCH:
-      return error(Errc::unsupported,
-                   "cannot %s %s: another version of LMDB, or of this machine, made it", verb,
-                   file);
-    default:
-      return error(rc > 0 ? errc_from_errno(rc) : Errc::io, "cannot %s %s: %s", verb, file,
-                   mdb_strerror(rc));
-  }
-}
-
-MDB_val to_val(std::string_view bytes) {
-  return {bytes.size(), const_cast<char*>(bytes.data())};
-}
-
-std::string_view to_view(const MDB_val& val) {
-  return {static_cast<const char*>(val.mv_data), val.mv_size};
-}
 
 // The files that this process has open for writing. LMDB marks its lock file with POSIX locks,
 // which belong to the process and go when it closes any descriptor of the file: a reader in the
@@ -122,57 +67,6 @@ bool is_open_for_writing(const std::string& path) {
   return id &&
          std::find(open_for_writing.begin(), open_for_writing.end(), *id) != open_for_writing.end();
 }
-
-// LMDB believes the pages of a file. One that was tampered with can lead it, or whoever looks at a
-// value, to where nothing is mapped; and from there is no way back but out of the process, as
-// nothing in between would be cleaned up. So it ends as if the file could not be opened: saying
-// which, and with the exit status of a record that was tampered with.
-const char* volatile being_read = nullptr;
-
-[[noreturn]] void leave_damaged() {
-  char start[] = "moat: cannot read ";
-  char end[] =
-      ": it is damaged, or not a record of moat (a page leads nowhere); "
-      "move its directory away to do without it\n";
-  char* const path = const_cast<char*>(being_read);
-  const iovec words[] = {{start, sizeof start - 1}, {path, strlen(path)}, {end, sizeof end - 1}};
-  [[maybe_unused]] const ssize_t said = writev(STDERR_FILENO, words, std::size(words));
-  _exit(1);
-}
-
-struct sigaction before_segv;
-struct sigaction before_bus;
-
-extern "C" void on_bad_address(int number) {
-  if (being_read != nullptr) leave_damaged();
-  // It is no file's fault: the same instruction is tried again, and meets who was there before.
-  sigaction(number, number == SIGSEGV ? &before_segv : &before_bus, nullptr);
-}
-
-void on_assertion(MDB_env* /*env*/, const char* /*message*/) {
-  if (being_read != nullptr) leave_damaged();
-}
-
-// While it lives a file is looked at that was there before us, and may have been changed by others.
-class Distrust {
- public:
-  explicit Distrust(const std::string& path, bool really = true) : before_(being_read) {
-    static const bool watched = watch();
-    if (watched && really) being_read = path.c_str();
-  }
-  ~Distrust() { being_read = before_; }
-  Distrust(const Distrust&) = delete;
-  Distrust& operator=(const Distrust&) = delete;
-
- private:
-  static bool watch() {
-    struct sigaction action {};
-    action.sa_handler = on_bad_address;
-    return sigaction(SIGSEGV, &action, &before_segv) == 0 &&
-           sigaction(SIGBUS, &action, &before_bus) == 0;
-  }
-  const char* before_;
-};
 
 // The pages that LMDB had lie scattered among what is still in use.
 void give_back_memory() {
@@ -207,31 +101,6 @@ bool is_nearly_full(const std::string& path, size_t bytes) {
 
 }  // namespace
 
-// Where in the map has been read. Of no use once the map is another.
-struct Snapshot::Reach {
-  size_t bytes = 0;
-  const char* begin = nullptr;
-  const char* end = nullptr;
-
-  void add(std::string_view value) {
-    if (begin == nullptr || value.data() < begin) begin = value.data();
-    if (value.data() + value.size() > end) end = value.data() + value.size();
-    bytes += value.size();
-  }
-  // Of a file's mapping that nobody writes by, this loses nothing; but of other memory all. So the
-  // end is kept: there a damaged page may have put a value beyond the mapping, although no further
-  // than its length and the few 16-bit numbers in a page can say. From the first to the last that
-  // was ever read: in between lie the inner pages of the trees, which are read as well.
-  void give_back() {
-    constexpr ptrdiff_t unsure = longest_value + size_t{1024} * 1024;
-    const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
-    const char* const from = begin - reinterpret_cast<uintptr_t>(begin) % page;
-    bytes = 0;
-    if (end - from <= unsure) return;
-    madvise(const_cast<char*>(from), static_cast<size_t>(end - from - unsure), MADV_DONTNEED);
-  }
-};
-
 struct Environment::Impl {
   std::string path;
   unsigned flags = 0;
@@ -253,7 +122,7 @@ struct Environment::Impl {
     MDB_env* made = nullptr;
     if (const int rc = mdb_env_create(&made); rc != 0) return lmdb_error(rc, "open", path);
     Env next(made);
-    mdb_env_set_assert(made, on_assertion);
+    mdb_env_set_assert(made, Distrust::on_assertion);
     mdb_env_set_maxdbs(made, table_names.size());
     mdb_env_set_maxreaders(made, max_readers);
     fit_map();
@@ -544,55 +413,6 @@ Result<void> Environment::read(const std::function<Result<void>(const Snapshot&)
   auto done = fn(Snapshot(impl_->path, impl_->tables.data(), begun, impl_->reach));
   if (impl_->reach.bytes > give_back_after) impl_->reach.give_back();
   return done;
-}
-
-Result<std::optional<std::string_view>> Snapshot::get(Table table, std::string_view key) const {
-  MDB_val k = to_val(key);
-  MDB_val value{};
-  const int rc = mdb_get(txn_, tables_[static_cast<size_t>(table)], &k, &value);
-  if (rc == MDB_NOTFOUND) return std::optional<std::string_view>();
-  if (rc != 0 || value.mv_size > longest_value)
-    return lmdb_error(rc != 0 ? rc : MDB_CORRUPTED, "read", path_);
-  return std::optional<std::string_view>(to_view(value));
-}
-
-Result<void> Snapshot::scan(Table table, std::string_view from, const Visit& fn) const {
-  MDB_cursor* opened = nullptr;
-  int rc = mdb_cursor_open(txn_, tables_[static_cast<size_t>(table)], &opened);
-  if (rc != 0) return lmdb_error(rc, "read", path_);
-  const Cursor cursor(opened);
-  MDB_val key = to_val(from);
-  MDB_val value{};
-  rc = mdb_cursor_get(opened, &key, &value, from.empty() ? MDB_FIRST : MDB_SET_RANGE);
-  while (rc == 0) {
-    if (value.mv_size > longest_value) return lmdb_error(MDB_CORRUPTED, "read", path_);
-    reach_.add(to_view(value));
-    if (!fn(to_view(key), to_view(value))) break;
-    rc = mdb_cursor_get(opened, &key, &value, MDB_NEXT);
-  }
-  if (rc != 0 && rc != MDB_NOTFOUND) return lmdb_error(rc, "read", path_);
-  return {};
-}
-
-Result<std::optional<Snapshot::Entry>> Snapshot::last(Table table) const {
-  MDB_cursor* opened = nullptr;
-  int rc = mdb_cursor_open(txn_, tables_[static_cast<size_t>(table)], &opened);
-  if (rc != 0) return lmdb_error(rc, "read", path_);
-  const Cursor cursor(opened);
-  MDB_val key{};
-  MDB_val value{};
-  rc = mdb_cursor_get(opened, &key, &value, MDB_LAST);
-  if (rc == MDB_NOTFOUND) return std::optional<Entry>();
-  if (rc != 0 || value.mv_size > longest_value)
-    return lmdb_error(rc != 0 ? rc : MDB_CORRUPTED, "read", path_);
-  return std::optional<Entry>({to_view(key), to_view(value)});
-}
-
-Result<uint64_t> Snapshot::count(Table table) const {
-  MDB_stat stat_{};
-  const int rc = mdb_stat(txn_, tables_[static_cast<size_t>(table)], &stat_);
-  if (rc != 0) return lmdb_error(rc, "read", path_);
-  return uint64_t{stat_.ms_entries};
 }
 
 }  // namespace moat::store

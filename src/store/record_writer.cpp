@@ -1,11 +1,8 @@
 #include "store/record.h"
 
-#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <ctime>
 #include <utility>
 
 #include "core/clock.h"
@@ -18,6 +15,7 @@
 #include "store/merkle.h"
 #include "store/note.h"
 #include "store/tail.h"
+#include "store/writing_lock.h"
 
 namespace moat::store {
 namespace {
@@ -45,24 +43,6 @@ void append_canonical(std::string& out, const Json& data) {
 }
 void append_canonical(std::string& out, const JsonText& data) {
   data.append_canonical_to(out);
-}
-
-// Only one process writes to a record. That one is dead does not say that what it has forked is: so
-// the lock is one of an open file, which is theirs together (F_OFD_SETLK in fcntl(2)), and whoever
-// goes on with the record waits for it.
-Result<Fd> lock_for_writing(const std::string& path) {
-  constexpr timespec pause{0, 10'000'000};
-  constexpr int tries = 1000;
-  Fd fd(open(path.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW));
-  if (!fd) return errno_error("cannot open %s", path.c_str());
-  struct flock whole {};
-  whole.l_type = F_WRLCK;
-  for (int i = 0; i < tries; ++i) {
-    if (fcntl(fd.get(), F_OFD_SETLK, &whole) == 0) return fd;
-    if (errno != EAGAIN && errno != EACCES && errno != EINTR) break;
-    nanosleep(&pause, nullptr);
-  }
-  return errno_error("cannot lock %s, which another process may be writing to", path.c_str());
 }
 
 }  // namespace

@@ -14,26 +14,17 @@
 #include <optional>
 #include <utility>
 
+#include "core/clock.h"
 #include "core/fd.h"
 #include "core/handle.h"
 #include "core/text.h"
 #include "store/private_file.h"
 
-// A sealed file, version 2: the magic, then nonce || ciphertext || tag. In the clear text, after
-// its size each (4 bytes, big-endian), the facts as JSON, the secret, and the refresh token.
-// Version 1, which is still read, has the facts with their size, and the secret to the end.
 namespace moat::store {
 namespace {
 
 using Milliseconds = std::chrono::milliseconds;
 
-constexpr std::string_view magic = "moat-sealed";
-constexpr char version = 2;
-constexpr size_t size_bytes = 4;
-constexpr size_t max_facts = 64 * 1024;
-constexpr size_t max_secret = 64 * 1024;
-constexpr size_t max_file =
-    magic.size() + 1 + 28 + 3 * size_bytes + max_facts + max_secret + max_secret;
 constexpr Milliseconds lock_patience{2000};
 constexpr Milliseconds lock_step{10};
 constexpr size_t max_name = 64;
@@ -72,63 +63,9 @@ std::string file_of(const std::string& credentials, const std::string& name,
   return directory_of(credentials, profile) + "/" + name + std::string(suffix);
 }
 
-std::string associated_data(char form, const std::string& name, const std::string& profile) {
-  std::string aad = form == 1 ? "moat credential v1" : "moat credential v2";
-  aad += '\0';
-  aad += profile;
-  aad += '\0';
-  return aad + name;
-}
-
 Error not_stored(const std::string& name, const std::string& profile) {
   return error(Errc::not_found, "no credential '%s' is stored%s%s%s", name.c_str(),
                profile.empty() ? "" : " in profile '", profile.c_str(), profile.empty() ? "" : "'");
-}
-
-// Reserved first, so that no part of a secret stays behind in a smaller buffer.
-std::string clear_text(std::initializer_list<std::string_view> parts) {
-  size_t size = 0;
-  for (const std::string_view part : parts) size += size_bytes + part.size();
-  std::string text;
-  text.reserve(size);
-  for (const std::string_view part : parts) {
-    for (int shift = 24; shift >= 0; shift -= 8)
-      text += static_cast<char>(part.size() >> shift & 0xff);
-    text.append(part);
-  }
-  return text;
-}
-
-// Takes the next part off `text`; false where it is cut.
-bool take_part(std::string_view& text, std::string_view& part) {
-  if (text.size() < size_bytes) return false;
-  size_t size = 0;
-  for (size_t i = 0; i < size_bytes; ++i) size = size << 8 | static_cast<unsigned char>(text[i]);
-  text.remove_prefix(size_bytes);
-  if (size > text.size()) return false;
-  part = text.substr(0, size);
-  text.remove_prefix(size);
-  return true;
-}
-
-Result<Sealed> from_clear_text(char form, std::string_view text) {
-  const Error bad = error(Errc::tampered, "its content is malformed");
-  std::string_view facts;
-  std::string_view secret;
-  std::string_view refresh_token;
-  if (!take_part(text, facts)) return bad;
-  if (form == 1) {
-    secret = text;
-  } else if (!take_part(text, secret) || !take_part(text, refresh_token) || !text.empty()) {
-    return bad;
-  }
-  auto json = Json::parse(facts);
-  if (!json || !json->view().is_object()) return bad;
-  Sealed sealed;
-  sealed.facts = std::move(*json);
-  sealed.secret = Secret(secret);
-  sealed.refresh_token = Secret(refresh_token);
-  return sealed;
 }
 
 std::string key_file_of(const std::string& home) {
@@ -192,19 +129,6 @@ Result<KeyRecord> find_key(const std::string& path, const KeyAccess& access,
   return error(Errc::busy, "%s is being replaced by somebody else", path.c_str());
 }
 
-Result<std::pair<char, Secret>> read_sealed(const std::string& path) {
-  auto file = read_private_file(path, max_file);
-  if (!file) return file.error();
-  const std::string_view bytes = file->reveal();
-  if (!bytes.starts_with(magic))
-    return error(Errc::tampered, "%s is not a credential: grant it again", path.c_str());
-  const char form = bytes.size() > magic.size() ? bytes[magic.size()] : '\0';
-  if (form != 1 && form != version)
-    return error(Errc::unsupported, "%s was written by another version of moat: grant it again",
-                 path.c_str());
-  return std::pair(form, Secret(bytes.substr(magic.size() + 1)));
-}
-
 // What is called by a name of ours and this suffix; nothing where there is no such directory.
 Result<std::vector<std::string>> names_in(const std::string& path, std::string_view ending) {
   std::vector<std::string> found;
@@ -261,63 +185,104 @@ Result<Vault> Vault::open(const std::string& home, const KeyAccess& access) {
   return with_key(home, *record, std::move(*key));
 }
 
-// The same key as when it was opened?
-Result<void> Vault::check_key() const {
-  if (auto whole = check_whole(home_); !whole) return whole;
+// A question to the Secret Service, and its answer.
+struct Vault::Asked {
+  Digest state{};  // of the key file that led there
+  std::optional<Result<Secret>> answer;
+  int64_t answered_ns = 0;
+  bool told = false;  // why it is refused
+  std::optional<KeyQuestion> question;
+};
+
+Vault::Vault() = default;
+Vault::~Vault() = default;
+Vault::Vault(Vault&& other) noexcept = default;
+Vault& Vault::operator=(Vault&& other) noexcept = default;
+
+void Vault::serve_on(Loop* loop, Milliseconds again) {
+  asked_.reset();
+  loop_ = loop;
+  again_ = again;
+}
+
+Result<Secret> Vault::fetch_changed(const KeyRecord& record, const Digest& state) {
+  if (record.source == KeySource::passphrase)
+    return error(Errc::denied,
+                 "the vault has got a new passphrase meanwhile, which is not asked for in the "
+                 "middle of something: start again to use it");
+  const std::string path = key_file_of(home_);
+  if (record.source != KeySource::secret_service || loop_ == nullptr)
+    return fetch_key(record, path, {}, PassphraseFor::opening);
+  const int64_t now = system_clock().monotonic_ns();
+  const bool known = asked_ && asked_->state == state;
+  if (known && asked_->answer) {
+    if (*asked_->answer) return std::move(**std::exchange(asked_, nullptr)->answer);
+    const bool soon = now - asked_->answered_ns < std::chrono::nanoseconds(again_).count();
+    if (!std::exchange(asked_->told, true) || soon) return asked_->answer->error();
+  }
+  if (!known || asked_->answer) {
+    asked_ = std::make_unique<Asked>();
+    asked_->state = state;
+    asked_->question.emplace(*loop_, record, path, [asked = asked_.get()](Result<Secret> answer) {
+      asked->answer.emplace(std::move(answer));
+      asked->answered_ns = system_clock().monotonic_ns();
+    });
+  }
+  return error(Errc::busy, "the Secret Service is being asked for the new key of the vault");
+}
+
+Result<bool> Vault::follow_key() {
+  if (auto whole = check_whole(home_); !whole) return whole.error();
   const auto record = read_key_record(key_file_of(home_));
   if (!record) return record.error();
-  if (state_of(*record) == key_state_) return {};
-  return error(Errc::denied, "the key of the vault was changed meanwhile: start again to use it");
+  const Digest state = state_of(*record);
+  if (state == key_state_) return false;
+  auto key = fetch_changed(*record, state);
+  // What is refused by whom we are to ask is not the credential.
+  if (!key && key.error().code == Errc::refused) return Error{Errc::denied, key.error().message};
+  if (!key) return key.error();
+  key_ = std::move(*key);
+  key_state_ = state;
+  return true;
 }
 
 Result<void> Vault::put(const Sealed& sealed) {
   if (auto good = check_names(sealed.name, sealed.profile); !good) return good;
   const auto lock = lock_vault(directory_, LOCK_SH, Milliseconds(0));
   if (!lock) return lock.error();
-  if (auto same = check_key(); !same) return same;
+  if (auto followed = follow_key(); !followed) return followed.error();
   return write(sealed);
 }
 
 Result<void> Vault::write(const Sealed& sealed) const {
-  const std::string facts = sealed.facts.text();
-  if (!sealed.facts.view().is_object()) return error(Errc::invalid, "the facts are not an object");
-  if (facts.size() > max_facts || sealed.secret.size() > max_secret ||
-      sealed.refresh_token.size() > max_secret)
-    return error(Errc::too_large, "a credential holds at most 64 KiB, and its facts as much");
+  const auto bytes = seal(key_, sealed);
+  if (!bytes) return bytes.error();
   if (!sealed.profile.empty()) {
     for (const std::string& directory :
          {directory_ + "/profiles", directory_of(directory_, sealed.profile)}) {
       if (auto made = make_private_directory(directory); !made) return made;
     }
   }
-  std::string text = clear_text({facts, sealed.secret.reveal(), sealed.refresh_token.reveal()});
-  const auto cipher =
-      seal_aes256gcm(key_, text, associated_data(version, sealed.name, sealed.profile));
-  wipe(text);
-  if (!cipher) return cipher.error();
-  return write_file_atomically(file_of(directory_, sealed.name, sealed.profile),
-                               std::string(magic) + version + *cipher, 0600);
+  return write_file_atomically(file_of(directory_, sealed.name, sealed.profile), *bytes, 0600);
 }
 
 Result<Sealed> Vault::get(const std::string& name, const std::string& profile) {
   if (auto good = check_names(name, profile); !good) return good.error();
   const std::string path = file_of(directory_, name, profile);
-  const auto file = read_sealed(path);
-  if (!file && file.error().code == Errc::not_found) return not_stored(name, profile);
-  if (!file) return file.error();
-  const auto& [form, bytes] = *file;
-  const auto text = open_aes256gcm(key_, bytes.reveal(), associated_data(form, name, profile));
-  if (!text) {
-    if (auto same = check_key(); !same) return same.error();
+  for (bool first = true;; first = false) {
+    const auto file = read_sealed(path);
+    if (!file && file.error().code == Errc::not_found) return not_stored(name, profile);
+    if (!file) return file.error();
+    auto sealed = unseal(key_, *file, name, profile);
+    if (sealed) return sealed;
+    if (sealed.error().code != Errc::refused) return sealed.error().in(path);
+    const auto followed = follow_key();
+    if (!followed) return followed.error();
+    if (*followed && first) continue;
     return error(Errc::tampered,
                  "%s was changed, or sealed with another key than %s.key: grant it again",
                  path.c_str(), directory_.c_str());
   }
-  auto sealed = from_clear_text(form, text->reveal());
-  if (!sealed) return sealed.error().in(path);
-  sealed->name = name;
-  sealed->profile = profile;
-  return sealed;
 }
 
 Result<void> Vault::remove(const std::string& name, const std::string& profile) {

@@ -1,6 +1,7 @@
 // Vault: secrets sealed at rest, AES-256-GCM, one file each, in $MOAT_HOME/credentials.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <memory>
 #include <string>
@@ -8,23 +9,13 @@
 #include <vector>
 
 #include "core/crypto.h"
-#include "core/json.h"
+#include "core/loop.h"
 #include "core/result.h"
 #include "core/secret.h"
+#include "store/sealed_file.h"
 #include "store/vault_key.h"
 
 namespace moat::store {
-
-// A secret with what may be shown of it: provider, source, scopes, when it was stored, last four
-// characters. The store does not look into `facts`.
-struct Sealed {
-  std::string name;     // "github": lower-case letters, digits, '-', '_', '.', ':'
-  std::string profile;  // "" for the default
-  Json facts;           // an object
-  Secret secret;
-  // What a new secret is got with (RFC 6749 section 6), where there is such a thing.
-  Secret refresh_token;
-};
 
 class Vault {
  public:
@@ -50,9 +41,21 @@ class Vault {
   // open until it is called again, and then nothing is lost. Gives the number of credentials.
   static Result<size_t> rekey(const std::string& home, const KeyAccess& access);
 
+  ~Vault();
+  Vault(Vault&& other) noexcept;
+  Vault& operator=(Vault&& other) noexcept;
+
+  // Once rekey() has been, put() and get() fetch the new key: at once, but for one in the Secret
+  // Service, which is asked on the loop of serve_on(), and until it has answered they fail with
+  // Errc::busy. A new passphrase is not asked for: Errc::denied, as where the service is locked.
+  //
+  // Whoever serves others on `loop` says so; nullptr when that is over, and at the latest before
+  // the loop is gone. Where the service has refused, it is asked again after that while, for each
+  // time somebody may see a window.
+  void serve_on(Loop* loop, Milliseconds again = std::chrono::minutes(2));
+
   // The name and profile are associated data: a file moved to another name does not open. Written
-  // atomically, 0600. Errc::busy while rekey() is under way; Errc::denied once it has been: this
-  // Vault has the old key.
+  // atomically, 0600. Errc::busy while rekey() is under way.
   Result<void> put(const Sealed& sealed);
   // Errc::not_found; Errc::tampered when it was changed, swapped, cut or sealed by another key.
   Result<Sealed> get(const std::string& name, const std::string& profile);
@@ -66,14 +69,20 @@ class Vault {
   Result<std::vector<std::string>> profiles();  // sorted; the default, "", not among them
 
  private:
-  Vault() = default;
+  struct Asked;
+  Vault();
   static Vault with_key(const std::string& home, const KeyRecord& record, Secret key);
-  [[nodiscard]] Result<void> check_key() const;
+  // Has now the key that everything is sealed with; false where it had it before.
+  Result<bool> follow_key();
+  Result<Secret> fetch_changed(const KeyRecord& record, const Digest& state);
   [[nodiscard]] Result<void> write(const Sealed& sealed) const;
   std::string home_;
   std::string directory_;
   Secret key_;
   Digest key_state_{};  // of what the key file says
+  Loop* loop_ = nullptr;
+  Milliseconds again_{};
+  std::unique_ptr<Asked> asked_;  // of the Secret Service; depends-on: loop_
 };
 
 // The installation's signing key: $MOAT_HOME/audit/key.pem (0600) and key.pub, made at first use.

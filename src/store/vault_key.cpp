@@ -25,6 +25,7 @@ constexpr struct {
     {KeySource::file, "file"},
     {KeySource::keyring, "keyring"},
     {KeySource::passphrase, "passphrase"},
+    {KeySource::secret_service, "secret-service"},
 };
 
 const char* word_of(PassphraseCost::Kind kind) {
@@ -67,17 +68,20 @@ Result<void> read_passphrase_record(const Json& json, KeyRecord& record) {
   return {};
 }
 
-Result<Secret> key_in_keyring(const KeyRecord& record) {
-  auto key = get_from_keyring(record.name, key_size);
+// What is found under the name of a record must be the key that the name is made of.
+Result<Secret> checked(const KeyRecord& record, Result<Secret> key) {
+  const bool keyring = record.source == KeySource::keyring;
   if (!key && key.error().code == Errc::not_found)
     return error(Errc::not_found,
-                 "%s: it is lost when the machine restarts, and so are the credentials; move the "
-                 "file and the directory 'credentials' beside it away, and grant again",
-                 key.error().message.c_str());
+                 "%s%s; move the file and the directory 'credentials' beside it away, and grant "
+                 "again",
+                 key.error().message.c_str(),
+                 keyring ? ": it is lost when the machine restarts, and so are the credentials"
+                         : ": without it, the credentials cannot be opened");
   if (!key) return key;
   if (key->size() != key_size || name_of(*key) != record.name)
-    return error(Errc::tampered, "the kernel's keyring has another key as '%s'",
-                 record.name.c_str());
+    return error(Errc::tampered, "%s has another key as '%s'",
+                 keyring ? "the kernel's keyring" : "the Secret Service", record.name.c_str());
   return key;
 }
 
@@ -108,7 +112,7 @@ std::string KeyRecord::text() const {
   if (source == KeySource::file) return std::string(key.reveal());
   Json json = Json::object();
   json.set("version", 1).set("source", word_of(source));
-  if (source == KeySource::keyring)
+  if (source != KeySource::passphrase)
     json.set("name", name);
   else
     json.set("kdf", word_of(cost.kind))
@@ -165,9 +169,11 @@ Result<MadeKey> make_key(KeySource source, const KeyAccess& access) {
   made.record.source = source;
   if (source == KeySource::file) {
     made.record.key = made.key.clone();
-  } else if (source == KeySource::keyring) {
+  } else if (source != KeySource::passphrase) {
     made.record.name = name_of(made.key);
-    if (auto put = put_into_keyring(made.record.name, made.key); !put) return put.error();
+    auto put = source == KeySource::keyring ? put_into_keyring(made.record.name, made.key)
+                                            : put_into_secret_service(made.record.name, made.key);
+    if (!put) return put.error();
   } else {
     const auto passphrase = ask(access, PassphraseFor::choosing);
     if (!passphrase) return passphrase.error();
@@ -184,16 +190,38 @@ Result<MadeKey> make_key(KeySource source, const KeyAccess& access) {
 
 Result<Secret> fetch_key(const KeyRecord& record, const std::string& path, const KeyAccess& access,
                          PassphraseFor what) {
-  if (record.source == KeySource::file) return record.key.clone();
-  auto key = record.source == KeySource::keyring ? key_in_keyring(record)
-                                                 : key_under_passphrase(record, access, what);
+  auto key = [&]() -> Result<Secret> {
+    switch (record.source) {
+      case KeySource::keyring:
+        return checked(record, get_from_keyring(record.name, key_size));
+      case KeySource::secret_service:
+        return checked(record, get_from_secret_service(record.name, key_size));
+      case KeySource::passphrase:
+        return key_under_passphrase(record, access, what);
+      case KeySource::file:
+        break;
+    }
+    return record.key.clone();
+  }();
   if (!key) return key.error().in(path);
   return key;
 }
 
+KeyQuestion::KeyQuestion(Loop& loop, const KeyRecord& record, const std::string& path, Done done)
+    : question_(loop, record.name, key_size,
+                [name = record.name, path, done = std::move(done)](Result<Secret> got) {
+                  KeyRecord asked;
+                  asked.source = KeySource::secret_service;
+                  asked.name = name;
+                  auto key = checked(asked, std::move(got));
+                  if (!key) return done(key.error().in(path));
+                  done(std::move(key));
+                }) {}
+
 void forget_key(const KeyRecord& record) {
   // Where that fails, a key stays there that opens nothing.
   if (record.source == KeySource::keyring) (void)remove_from_keyring(record.name);
+  if (record.source == KeySource::secret_service) (void)remove_from_secret_service(record.name);
 }
 
 }  // namespace moat::store

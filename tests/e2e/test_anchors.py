@@ -330,6 +330,91 @@ class Anchors(MoatTest):
         self.assertTrue(-2 < age < 60, told)
         self.assertIn("1 time stamp, " + told["last"], self.moat("audit", run).stdout)
 
+    def test_a_bundle_is_dated_by_an_authority_that_is_trusted(self):
+        authority = self.authority()
+        self.run_moat("true")
+        bundle = self.workspace / "bundle"
+        self.assertEqual(self.moat("audit", "export", "-o", bundle).returncode, 0)
+        key = self.moat_home / "audit" / "key.pub"
+        python = harness.HERE.parent.parent / "contrib" / "verify-audit.py"
+
+        def verify(file, ca, expect, env=None):
+            """What moat says; verify-audit.py comes to the same."""
+            options = ["--key", key, "--tsa-ca", ca, "--json"]
+            done = self.moat("audit", "verify", file, *options, env=env)
+            self.assertEqual(done.returncode, expect, done.stdout + done.stderr)
+            if env is None:
+                theirs = subprocess.run([harness.PYTHON, python, file, *options],
+                                        capture_output=True, text=True)
+                self.assertEqual(theirs.returncode, expect, theirs.stdout + theirs.stderr)
+            return json.loads(done.stdout) if done.stdout else done.stderr
+
+        root = authority.directory / "root.pem"
+        told = verify(bundle, root, 0)
+        self.assertEqual((told["verdict"], told["timestamps"], told["timestamps_checked"]),
+                         ("valid", 1, True))
+        self.assertEqual(told["first_timestamp"], self.audit()["timestamps"]["first"])
+        self.assertIn("1 time stamp by an authority, " + told["first_timestamp"],
+                      self.moat("audit", "verify", bundle, "--key", key, "--tsa-ca", root).stdout)
+        unchecked = self.moat("audit", "verify", bundle, "--key", key)
+        self.assertIn("1 time stamp, not verified", unchecked.stdout)
+
+        # Somebody else's authority, one that is no authority for time stamps, and a stamp of the
+        # right one over something else.
+        stranger = self.workspace / "stranger"
+        subprocess.run([TSA, "make", str(stranger)], check=True)
+        told = verify(bundle, stranger / "root.pem", 1)
+        self.assertIn("no authority of %s has signed it: " % (stranger / "root.pem"), told["problem"])
+        lines = bundle.read_text().splitlines()
+        at = next(i for i, line in enumerate(lines) if '"timestamp":' in line)
+        stamp = json.loads(lines[at])
+        note = next(json.loads(line)["checkpoint"] for line in reversed(lines[:at])
+                    if '"checkpoint":' in line)
+
+        def reply_of(authority, data):
+            query = subprocess.run(["openssl", "ts", "-query", "-sha256", "-cert", "-data",
+                                    "/dev/stdin"], input=data, capture_output=True, check=True)
+            return subprocess.run([TSA, "reply", str(authority)], input=query.stdout,
+                                  capture_output=True, check=True).stdout
+
+        def restamped(reply):
+            line = {"size": stamp["size"], "timestamp": base64.b64encode(reply).decode()}
+            path = self.workspace / "other"
+            path.write_text("\n".join([*lines[:at], json.dumps(line, separators=(",", ":")),
+                                       *lines[at + 1:], ""]))
+            return path
+
+        right = reply_of(authority.directory, note.encode())
+        verify(restamped(right), root, 0)
+        other = reply_of(authority.directory, b"something else")
+        self.assertIn("the time stamp is over something else",
+                      verify(restamped(other), root, 1)["problem"])
+        for other in (reply_of(stranger, note.encode()), self.signed_by_a_server(authority, right)):
+            self.assertIn("no authority of", verify(restamped(other), root, 1)["problem"])
+
+        for ca, words in ((self.workspace / "nothing", "nothing"), (key, "no certificate in PEM")):
+            self.assertIn(words, verify(bundle, ca, 1, env={}))
+        self.assertIn("openssl", verify(bundle, root, 1, env={"PATH": "/nowhere"}))
+
+    def signed_by_a_server(self, authority, reply):
+        """The same, signed with a key that the root has certified for TLS and nothing else."""
+        place = self.workspace / "server"
+        place.mkdir()
+        (place / "right.tsr").write_bytes(reply)
+        (place / "extensions").write_text("extendedKeyUsage = critical, serverAuth\n")
+        subprocess.run("""set -e
+            openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=server \\
+                -keyout key -out csr
+            openssl x509 -req -in csr -CA {0}/root.pem -CAkey {0}/root.key -CAcreateserial \\
+                -extfile extensions -out crt
+            openssl ts -reply -in right.tsr -token_out -out token
+            openssl cms -verify -noverify -inform DER -in token -out content
+            openssl cms -sign -binary -nodetach -cades -md sha256 -signer crt -inkey key \\
+                -econtent_type 1.2.840.113549.1.9.16.1.4 -in content -outform DER -out token
+            """.format(authority.directory), shell=True, check=True, cwd=place, capture_output=True)
+        body = bytes.fromhex("3003020100") + (place / "token").read_bytes()  # granted
+        return b"\x30\x82" + len(body).to_bytes(2, "big") + body
+
     def test_what_is_no_answer_is_told_and_not_kept(self):
         authority = self.authority()
         for how, reason in (

@@ -289,6 +289,34 @@ class Keys(Audited):
                 self.assertEqual(path.stat().st_mode & 0o777, 0o600)
 
 
+    def test_a_run_that_is_lost_after_a_new_key(self):
+        """What it signed is its own key's. The new one says nothing of it, or all there is to say."""
+        for signed in (True, False):
+            process = self.start(*self.run_arguments("sh", "-c", "echo up; exec sleep 300"))
+            self.assertEqual(process.stdout.readline(), b"up\n")
+            run = self.last_run()["id"]
+            checkpoint = self.directory(run) / "checkpoint"
+            if signed:
+                wait_for(checkpoint.exists)
+            old_key = self.elsewhere / "old-key.pub"
+            old_key.write_bytes(self.public_key().read_bytes())
+            self.audit_command("key", "--rotate")
+            process.kill()
+            process.communicate(timeout=30)
+            signed = checkpoint.exists()  # of a machine that is slow also the second time
+            told = self.moat("list")
+            self.assertIn("run %s " % run, told.stderr)
+            self.assertEqual("was lost cannot be signed" in told.stderr, signed)
+            verdict = self.audit(run, expect=INCOMPLETE)
+            self.assertEqual("the supervisor was lost" in verdict["problem"], not signed)
+            self.assertGreater(verdict["signed_size"], 0)
+            bundle = self.export(run)
+            right, wrong = (old_key, self.public_key()) if signed else (self.public_key(), old_key)
+            found = self.verified(bundle, INCOMPLETE, key=right)
+            self.assertEqual((found["key"], found["lost"]), (verdict["key"], not signed))
+            self.verified(bundle, TAMPERED, key=wrong)
+
+
 class Damaged(Audited):
     """record.mdb changed where it lies: found, or nothing that is attested has changed."""
 

@@ -275,6 +275,9 @@ class TemporaryKeys(AwsTest):
         self.grant("--token-stdin", "--no-check", env={}, input=process)
         done = self.in_sandbox("true", expect=125)
         self.assertIn("expired at 2020-01-01T00:00:00Z, run 'moat grant aws' again", done.stderr)
+        shown = self.moat("grant", "show", "aws").stdout
+        self.assertIn("Type:       keys\n", shown)
+        self.assertIn("Expires:    2020-01-01T00:00:00Z\n", shown)
 
 
 class Role(AwsTest):

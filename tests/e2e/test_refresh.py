@@ -186,6 +186,26 @@ class Refresh(MoatTest):
         self.assertEqual(self.service.requests, 1)
         self.assertFalse(self.service.abused)
 
+    def test_a_new_key_of_the_vault_is_used_by_runs_that_live(self):
+        self.seal(3600)
+        script = "touch ready$0; until [ -e go ]; do sleep 0.05; done; " + self.until_good()
+        runs = [self.start(*self.run_arguments("sh", "-c", script, str(i), flags=["--grant", "github"]))
+                for i in range(2)]
+        for i in range(2):
+            harness.wait_for((self.workspace / ("ready%d" % i)).exists)
+        before = (self.moat_home / "credentials.key").read_bytes()
+        self.assertEqual(self.moat("grant", "rekey").returncode, 0)
+        self.assertNotEqual((self.moat_home / "credentials.key").read_bytes(), before)
+        (self.workspace / "go").touch()
+        for run in runs:
+            out, err = run.communicate(timeout=60)
+            self.assertEqual(run.returncode, 0, err.decode())
+            self.assertIn("your-username", out.decode())
+            self.assertNotIn("renewed or kept", err.decode())
+        # One of them has written it with the new key, and the other has read it.
+        self.assertEqual((self.service.requests, self.service.abused), (1, False))
+        self.assertEqual(self.shown()["last_four"], self.token[-4:])
+
     def test_a_run_that_ends_waits_for_the_answer(self):
         self.seal(-5)
         self.service.slow = 1.0

@@ -38,7 +38,7 @@ def fingerprint(path):
 class Sshd:
     """One that lets log in with the keys it is given, on loopback."""
 
-    def __init__(self, directory, authorized, kind="ed25519"):
+    def __init__(self, directory, authorized, kind="ed25519", settings=()):
         directory.mkdir()
         self.directory = directory
         self.port = free_port()
@@ -50,7 +50,7 @@ class Sshd:
             "ListenAddress 127.0.0.1:%d" % self.port, "HostKey %s" % self.key, "PidFile none",
             "AuthorizedKeysFile %s" % keys, "StrictModes no", "UsePAM no", "LogLevel VERBOSE",
             "PasswordAuthentication no", "KbdInteractiveAuthentication no", "PermitRootLogin yes",
-            "AllowAgentForwarding yes", "MaxStartups 100", ""]))
+            "AllowAgentForwarding yes", "MaxStartups 100", *settings, ""]))
         if os.getuid() == 0:
             os.makedirs("/run/sshd", mode=0o755, exist_ok=True)
         self.log = open(directory / "log", "w+")
@@ -151,7 +151,8 @@ class Ssh(MoatTest):
         done = self.run_with_ssh("ssh", "%s@%s" % (USER, HOST), "echo hello from $USER")
         self.assertEqual(done.stdout, "hello from %s\n" % USER)
         signed = self.records("ssh.signed")
-        self.assertEqual(signed, [{"bound": True, "count": 1, "grant": "ssh:" + HOST, "host": HOST,
+        self.assertEqual(signed, [{"bound": True, "certificate": "", "count": 1,
+                                   "grant": "ssh:" + HOST, "host": HOST,
                                    "key": fingerprint(self.key), "user": USER}])
         self.assertEqual(self.records("ssh.refused"), [])
         self.assertEqual(self.moat("audit").returncode, 0)
@@ -202,6 +203,73 @@ class Ssh(MoatTest):
             os.rename(key, str(key) + ".away")
             done = self.run_moat("true", flags=["--grant", "ssh:%s:2222" % name], expect=125)
             self.assertIn(str(key), done.stderr)
+
+    def test_a_certificate_stands_for_the_key(self):
+        """Whose authority a server trusts, whatever the key."""
+        authority, stranger = (make_key(self.root / name) for name in ("authority", "stranger"))
+        for kind in ("ed25519", "rsa"):
+            key, other = (make_key(self.root / (kind + name), kind) for name in ("_key", "_other"))
+            sshd = Sshd(self.root / ("ca_sshd_" + kind), [], settings=[
+                "TrustedUserCAKeys %s.pub" % authority])
+            self.addCleanup(sshd.stop)
+            name = kind + ".certified.test"
+            with open(self.known_hosts, "a") as hosts:
+                hosts.write(sshd.known_as(name))
+            login = ["ssh", "%s@%s" % (USER, name), "echo in"]
+            flags = ["--grant", "ssh:" + name, "--connect-to", "%s:22=127.0.0.1:%d" % (name, sshd.port)]
+
+            def certify(by, what, validity="+1h"):
+                subprocess.run(["ssh-keygen", "-q", "-s", str(by), "-I", "laptop of " + USER, "-n",
+                                USER, "-V", validity, str(what) + ".pub"], check=True)
+                for path in (what, what.with_name(what.name + "-cert.pub")):
+                    os.chown(path, UID, UID)
+
+            os.chown(key, UID, UID)
+            self.grant("--key", key, name="ssh:" + name)
+            self.run_moat(*login, flags=flags, expect=255)  # without one
+            certify(authority, key)
+            done = self.run_moat(*login, flags=flags)
+            self.assertEqual(done.stdout, "in\n")
+            self.assertEqual([(one["certificate"], one["key"]) for one in self.records("ssh.signed")],
+                             [("laptop of " + USER, fingerprint(key))])
+            self.assertIn("ID \"laptop of %s\"" % USER, sshd.said())
+            if kind == "rsa":
+                continue
+            # One that is over is not even shown; one of somebody else's authority is no use.
+            certify(authority, key, "-2h:-1h")
+            done = self.run_moat("sh", "-c", "ssh-add -L | wc -l", flags=flags)
+            self.assertEqual(done.stdout, "1\n")
+            self.assertIn("is not valid now", done.stderr)
+            certify(stranger, key)
+            self.run_moat(*login, flags=flags, expect=255)
+            # The agent of the host has the granted key and another, which is certified: it logs in
+            # outside, and neither it nor its certificate is to be had inside.
+            certify(authority, other)
+            key.with_name(key.name + "-cert.pub").unlink()
+            agent = dict(os.environ, SSH_AUTH_SOCK=str(self.agent))
+            subprocess.run(self.as_user(["ssh-add", "-q", str(key), str(other)]), check=True, env=agent)
+            try:
+                outside = subprocess.run(
+                    ["ssh", "-F", "none", "-o", "UserKnownHostsFile=/dev/null", "-o",
+                     "StrictHostKeyChecking=no", "-p", str(sshd.port), USER + "@127.0.0.1", "echo in"],
+                    env=agent, capture_output=True, text=True)
+                self.assertEqual(outside.stdout, "in\n", outside.stderr)
+                self.grant("--fingerprint", fingerprint(key), name="ssh:" + name)
+                shutil.copy(other.with_name(other.name + "-cert.pub"), self.workspace / "other-cert.pub")
+                done = self.run_moat("sh", "-c", "ssh-add -L | wc -l; ssh -o IdentitiesOnly=yes -i "
+                                     "other-cert.pub %s@%s echo in" % (USER, name), flags=flags,
+                                     expect=255)
+                self.assertEqual(done.stdout, "1\n")
+                self.assertEqual(self.records("ssh.signed"), [])
+                # Certified too, and in the agent alone.
+                certify(authority, key)
+                subprocess.run(self.as_user(["ssh-add", "-q", str(key)]), check=True, env=agent)
+                subprocess.run(self.as_user(["ssh-add", "-q", "-d", "-k", str(key)]), check=True,
+                               env=agent)
+                self.assertEqual(self.run_moat(*login, flags=flags).stdout, "in\n")
+            finally:
+                subprocess.run(self.as_user(["ssh-add", "-q", "-d", str(key), str(other)]), env=agent,
+                               stderr=subprocess.DEVNULL)
 
     def test_a_passphrase_is_asked_for_on_the_terminal(self):
         key = self.root / "keys" / "with_passphrase"
@@ -343,7 +411,7 @@ class Ssh(MoatTest):
                                  flags=["--ssh-allow-unbound"])
         self.assertEqual(done.stdout.splitlines()[-1], "signed, and nothing else", done.stdout)
         self.assertEqual(self.records("ssh.signed"), [
-            {"bound": False, "count": 1, "grant": "ssh:" + HOST, "host": "",
+            {"bound": False, "certificate": "", "count": 1, "grant": "ssh:" + HOST, "host": "",
              "key": fingerprint(self.key), "user": "root"}])
 
     def test_nothing_of_the_private_key_is_inside(self):
@@ -380,6 +448,11 @@ class Ssh(MoatTest):
         self.assertEqual((facts["provider"], facts["host"], facts["port"], facts["fingerprint"],
                           facts["source"]),
                          ("ssh", HOST, 22, fingerprint(self.key), str(self.key)))
+        shown = self.moat("grant", "show", "ssh:" + HOST).stdout
+        for line in ("Type:       key\n", "Host:       %s\n" % HOST, "Source:     %s\n" % self.key,
+                     "fingerprint: %s\n" % fingerprint(self.key)):
+            self.assertIn(line, shown)
+        self.assertNotIn("PRIVATE", shown)
         self.assertEqual(facts["host_keys"], [self.sshd.known_as(HOST).split(" ", 1)[1].strip()])
         done = self.grant(expect=1, env={"SSH_AUTH_SOCK": ""})
         self.assertIn("SSH_AUTH_SOCK is not set", done.stderr)

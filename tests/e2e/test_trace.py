@@ -190,6 +190,32 @@ class Trace(MoatTest):
         self.assertEqual({one["moat.request_id"] for one in requests},
                          {one["request_id"] for one in self.trace(run)})
 
+    def test_the_protocols_own_classes_take_the_spans(self):
+        venv = self.root / "venv"
+        made = subprocess.run("{0} -m venv {1} && {1}/bin/pip install -q --disable-pip-version-check "
+                              "'opentelemetry-proto>=1.20,<2'".format(harness.PYTHON, venv),
+                              shell=True, capture_output=True, text=True)
+        if made.returncode != 0:
+            self.skipTest("opentelemetry-proto cannot be installed: " + made.stdout + made.stderr)
+        proxy = self.busy_run()
+        self.assertEqual(proxy.stop(), 0)
+        text = self.trace_to("--otlp", "-").stdout
+
+        def parse(requests):
+            return subprocess.run([str(venv / "bin" / "python"), str(harness.HERE / "otlp_parse.py")],
+                                  input=requests, capture_output=True, text=True)
+
+        parsed = parse(text)
+        self.assertEqual(parsed.returncode, 0, parsed.stderr)
+        spans = [span for line in text.splitlines() for span in spans_of(json.loads(line))]
+        self.assertEqual([json.loads(line) for line in parsed.stdout.splitlines()],
+                         [[span["traceId"], span["spanId"], span["name"],
+                           int(span["endTimeUnixNano"]) - int(span["startTimeUnixNano"])]
+                          for span in spans])
+        self.assertEqual(len([span for span in spans if span["kind"] == 3]), 3)
+        # And they do not take whatever they are given.
+        self.assertNotEqual(parse(text.replace('"kind":3', '"sort":3')).returncode, 0)
+
     def test_a_collector_with_a_certificate_of_its_own(self):
         proxy = self.busy_run()
         self.assertEqual(proxy.stop(), 0)

@@ -12,6 +12,7 @@ import time
 import unittest
 
 import harness
+import test_refresh
 from harness import MOAT, MoatTest
 
 
@@ -232,6 +233,166 @@ print("read" if any(tries(key) for key in found + numbers if key > 0) else "noth
         done = self.run_moat("true", expect=125)
         self.assertIn("agent.yaml:1:10: no GitHub credential is stored, run 'moat grant github'",
                       done.stderr)
+
+
+class SecretService(MoatTest):
+    """GNOME's keyring, on a bus of the test's own, as after logging in to a desktop."""
+
+    password = "correct horse"
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.runtime = cls.make_dir(cls.root / "runtime")
+        os.chmod(cls.runtime, 0o700)
+        # A copy has no file capabilities, which some containers do not let anybody use.
+        cls.daemon = shutil.copy("/usr/bin/gnome-keyring-daemon", cls.root)
+        script = ('printf %s "$0" | "$1" --unlock --components=secrets >/dev/null 2>&1; '
+                  'echo "$DBUS_SESSION_BUS_ADDRESS"; exec cat')
+        env = MoatTest.environment.__func__(cls, {"XDG_RUNTIME_DIR": str(cls.runtime)})
+        cls.session = subprocess.Popen(
+            cls.as_user(["dbus-run-session", "--", "sh", "-c", script, cls.password, cls.daemon]),
+            env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        cls.processes.append(cls.session)
+        cls.bus = cls.session.stdout.readline().decode().strip()
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.session.stdin.close()  # and with the bus, what is on it
+        cls.session.wait(10)
+        cls.session.stdout.close()
+        super().tearDownClass()
+
+    @classmethod
+    def environment(cls, extra=None):
+        return super().environment({"XDG_RUNTIME_DIR": str(cls.runtime),
+                                    "DBUS_SESSION_BUS_ADDRESS": cls.bus, **(extra or {})})
+
+    def setUp(self):
+        super().setUp()
+        self.moat("list")  # makes the home
+        self.set_key("secret-service")
+
+    def tearDown(self):
+        self.unlock()
+        shutil.rmtree(self.moat_home)
+
+    set_key = Vault.set_key
+    store = Vault.store
+
+    def tool(self, *words, **options):
+        return subprocess.run(self.as_user(list(words)), env=self.environment(), text=True,
+                              capture_output=True, timeout=30, **options)
+
+    def unlock(self):
+        done = self.tool(self.daemon, "--replace", "--unlock", "--components=secrets",
+                         input=self.password)
+        self.assertEqual(done.returncode, 0, done.stderr)
+
+    def lock(self):
+        done = self.tool("dbus-send", "--session", "--print-reply", "--dest=org.freedesktop.secrets",
+                         "/org/freedesktop/secrets", "org.freedesktop.Secret.Service.Lock",
+                         "array:objpath:/org/freedesktop/secrets/collection/login")
+        self.assertEqual(done.returncode, 0, done.stderr)
+
+    def key_name(self):
+        return json.loads((self.moat_home / "credentials.key").read_text())["name"]
+
+    def item(self, name):
+        return self.tool("secret-tool", "lookup", "application", "moat", "key", name).stdout
+
+    def test_the_key_is_there_and_out_of_the_sandboxs_reach(self):
+        self.store()
+        key = self.item(self.key_name())
+        self.assertRegex(key, r"\A[0-9a-f]{64}\Z")
+        for path in self.moat_home.rglob("*"):
+            if path.is_file():
+                self.assertNotIn(bytes.fromhex(key), path.read_bytes(), path)
+        self.assertEqual(self.moat("grant", "show", "github").returncode, 0)
+        # The sandbox is even told where the bus is.
+        done = self.run_moat("env", "DBUS_SESSION_BUS_ADDRESS=" + self.bus, "secret-tool", "lookup",
+                             "application", "moat", "key", self.key_name(),
+                             flags=["--grant", "github"], expect=1)
+        self.assertEqual(done.stdout, "")
+        self.assertIn("secret-tool: ", done.stderr)
+        self.assertNotIn(key, done.stderr)
+
+    def test_one_that_is_locked_or_away_is_told(self):
+        self.store()
+        self.lock()
+        shown = self.moat("grant", "show", "github")
+        self.assertEqual(shown.returncode, 1)
+        self.assertIn("the Secret Service is locked: unlock it", shown.stderr)
+        done = self.run_moat("true", flags=["--grant", "github"], expect=125)
+        self.assertIn("is locked", done.stderr)
+        done = self.run_moat("true")  # which is granted nothing
+        self.assertIn("not looked for in what is recorded", done.stderr)
+        done = self.moat("grant", "rekey")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("is locked", done.stderr)
+        self.unlock()
+        self.assertEqual(self.moat("grant", "show", "github").returncode, 0)
+        away = self.moat("grant", "show", "github",
+                         env={"DBUS_SESSION_BUS_ADDRESS": "unix:path=/nowhere"})
+        self.assertEqual(away.returncode, 1)
+        self.assertIn("the Secret Service cannot be used here", away.stderr)
+        self.assertIn("DBUS_SESSION_BUS_ADDRESS", away.stderr)
+        self.tool("secret-tool", "clear", "application", "moat", "key", self.key_name())
+        gone = self.moat("grant", "show", "github")
+        self.assertEqual(gone.returncode, 1)
+        self.assertIn("the Secret Service has no key '%s'" % self.key_name(), gone.stderr)
+
+    def test_the_key_moves_between_all_places(self):
+        self.store()
+        passphrase = Vault.passphrase_file(self, "correct horse")
+        for place in ("file", "secret-service", "keyring", "secret-service", "passphrase",
+                      "secret-service", "secret-service", "file"):
+            old = self.moat_home / "credentials.key"
+            old = self.key_name() if old.read_bytes().startswith(b"{") and \
+                "name" in json.loads(old.read_text()) else None
+            self.set_key(place)
+            refused = self.moat("grant", "show", "github", env=passphrase)
+            done = self.moat("grant", "rekey", env=passphrase)
+            if "keyring cannot be used" in done.stderr:
+                continue
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertIn("kept by '%s'" % place, done.stdout)
+            self.assertEqual(self.moat("grant", "show", "github", env=passphrase).returncode, 0)
+            if old:
+                self.assertEqual(self.item(old), "")
+        self.assertIn("run 'moat grant rekey'", refused.stderr)
+
+    def test_a_run_that_lives_is_told_of_a_key_there(self):
+        service = self.service = test_refresh.TokenServer(self.token)
+        self.addCleanup(service.stop)
+        self.set_key("file")
+        self.grant_github()
+        self.old = "gho_0123456789012345678901234567890123"
+        test_refresh.Refresh.seal(self, 3600)
+        script = "touch ready; until [ -e go ]; do sleep 0.05; done; " + \
+            test_refresh.Refresh.until_good(self)
+        run = self.start(*self.run_arguments("sh", "-c", script, flags=["--grant", "github"]))
+        harness.wait_for((self.workspace / "ready").exists)
+        self.set_key("secret-service")
+        self.assertEqual(self.moat("grant", "rekey").returncode, 0)
+        (self.workspace / "go").touch()
+        out, err = run.communicate(timeout=60)
+        self.assertEqual(run.returncode, 0, err.decode())
+        self.assertIn("your-username", out.decode())
+        self.assertNotIn("renewed or kept", err.decode())
+        self.assertEqual((service.requests, service.abused), (1, False))
+        shown = self.moat("grant", "show", "github", "--json")
+        self.assertEqual(json.loads(shown.stdout)["last_four"], self.token[-4:])
+
+    def test_a_secret_variable_comes_from_there(self):
+        done = self.tool("secret-tool", "store", "--label=x", "service", "jira", "username", "me",
+                         input="s3cret")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        flags = ["--secret", "TOKEN=keyring://jira/me"]
+        done = self.run_moat("sh", "-c", 'test "$TOKEN" = s3cret && echo same', flags=flags)
+        self.assertEqual(done.stdout, "same\n")
+        missing = self.run_moat("true", flags=["--secret", "TOKEN=keyring://jira/you"], expect=125)
+        self.assertIn("keyring://jira/you: secret-tool failed with status 1", missing.stderr)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "../proxy/ssh_messages.h"
+#include "core/ssh_certificate.h"
 #include "known_hosts.h"
 #include "ssh_tools.h"
 
@@ -18,10 +19,14 @@ void check_sign(const SshAgentSession& session, const SshAgentPolicy& policy,
                 const SshAgentSession::Verdict& verdict, std::string_view message) {
   if (verdict.grant == nullptr || !verdict.answer.empty()) abort();
   SshReader reader(message.substr(1));
-  if (reader.string() != verdict.grant->key) abort();
+  if (!verdict.grant->offers(reader.string())) abort();
   SshReader data(reader.string());
   const std::string_view session_id = data.string();
   if (data.byte() != 50 || !data.good()) abort();
+  for (int i = 0; i < 3; ++i) (void)data.string();  // user, service, method
+  (void)data.boolean();
+  (void)data.string();
+  if (!verdict.grant->offers(data.string())) abort();
   const bool bound = !session.binding().empty();
   if (bound != verdict.use.bound || (!bound && !policy.allow_unbound)) abort();
   if (bound && session.binding().find(session_id) == std::string::npos) abort();
@@ -32,12 +37,17 @@ void check_sign(const SshAgentSession& session, const SshAgentPolicy& policy,
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   std::string_view input(reinterpret_cast<const char*>(data), size);
   if (input.empty()) return 0;
-  static SshAgentPolicy policy = test::ssh_policy();
+  static SshAgentPolicy policy = [] {
+    SshAgentPolicy both = test::ssh_policy();
+    both.grants[0].certificates = {test::ssh_certificate(both.grants[0].key, "me")};
+    return both;
+  }();
   policy.allow_unbound = (input[0] & 1) != 0;
   input.remove_prefix(1);
   (void)parse_identities(input);
   (void)parse_known_hosts(input, "git.example.com");
   (void)public_half(input);
+  (void)parse_ssh_certificate(input);
   (void)is_sign_response(input, "ssh-ed25519");
   SshAgentSession session(policy);
   SshReader messages(input);

@@ -62,6 +62,23 @@ struct SshLogin {
   }
 };
 
+// A certificate for that key, as PROTOCOL.certkeys has it; the authority's signature is none.
+inline std::string ssh_certificate(std::string_view key, std::string_view id) {
+  SshReader reader(key);
+  std::string out;
+  put_ssh_string(out, std::string(reader.string()) + "-cert-v01@openssh.com");
+  put_ssh_string(out, std::string(32, 'n'));
+  out += key.substr(4 + ssh_type(key).size());
+  put_ssh_number(out, 0);
+  put_ssh_number(out, 7);  // serial number
+  put_ssh_number(out, 1);  // for a user
+  put_ssh_string(out, id);
+  put_ssh_string(out, "");
+  for (const uint32_t half : {0U, 0U, ~0U, ~0U}) put_ssh_number(out, half);  // for ever
+  for (int i = 0; i < 5; ++i) put_ssh_string(out, "");
+  return out;
+}
+
 inline proxy::SshAgentPolicy ssh_policy() {
   proxy::SshAgentPolicy policy;
   policy.grants.push_back({"ssh:git.example.com",

@@ -103,6 +103,101 @@ void each_rsa_signature_has_its_flag(AgentTest& t) {
   }
 }
 
+SshLogin certified_login(const std::string& certificate) {
+  SshLogin login;
+  login.key = login.same_key = certificate;
+  login.algorithm = "ecdsa-sha2-nistp256-cert-v01@openssh.com";
+  return login;
+}
+
+void a_certificate_logs_in_for_its_key(AgentTest& t) {
+  const std::string key = ssh_bytes(ssh_p256.key);
+  const std::string certificate = ssh_certificate(key, "me\x1b");
+  t.policy.grants[0].certificates = {certificate};
+  assert_int_equal(t.listed().size(), 3);
+  assert_true(t.bind());
+  const auto listed = t.listed();
+  assert_true(listed == (std::vector<std::string>{line(ssh_p256, "ssh:git.example.com"),
+                                                  base64(certificate) + " ssh:git.example.com"}));
+  SshLogin login = certified_login(certificate);
+  for (const std::string& signer : {certificate, key}) {  // OpenSSH asks the key where it can
+    login.key = signer;
+    const Verdict verdict = t.session.judge(login.message());
+    const bool right = verdict.kind == Kind::sign && verdict.algorithm == "ecdsa-sha2-nistp256" &&
+                       verdict.use.key == ssh_fingerprint(key) &&
+                       verdict.use.certificate == "me\\x1b";
+    if (!right) print_error("%s %s\n", verdict.use.reason.c_str(), verdict.use.certificate.c_str());
+    assert_true(right);
+  }
+  const bool plain = t.session.judge(SshLogin().message()).kind == Kind::sign;
+  assert_true(plain);
+  for (const char* algorithm : {"ecdsa-sha2-nistp256", "ssh-ed25519-cert-v01@openssh.com", ""}) {
+    login.algorithm = algorithm;
+    assert_true(t.refused(login.message(), "signatures of the kind"));
+  }
+  login = certified_login(certificate);
+  login.flags = 2;
+  assert_true(t.refused(login.message(), "signatures of the kind"));
+  login = SshLogin();
+  login.algorithm = "ecdsa-sha2-nistp256-cert-v01@openssh.com";
+  assert_true(t.refused(login.message(), "signatures of the kind"));
+}
+
+void another_certificate_does_not(AgentTest& t) {
+  const std::string key = ssh_bytes(ssh_p256.key);
+  const std::string known = ssh_certificate(key, "known");
+  t.policy.grants[0].certificates = {known};
+  assert_true(t.bind());
+  // Of another key, by itself and under the granted one.
+  const std::string other = ssh_certificate(ssh_bytes(ssh_p521.key), "other");
+  SshLogin login = certified_login(other);
+  assert_true(t.refused(login.message(), "the key is not granted for this host"));
+  login.key = key;
+  assert_true(t.refused(login.message(), "only requests to log in"));
+  // For the key, but nobody has it: it would be another's who found an authority that signs.
+  login = certified_login(ssh_certificate(key, "made up"));
+  assert_true(t.refused(login.message(), "the key is not granted for this host"));
+  login.key = key;
+  assert_true(t.refused(login.message(), "the certificate is none that the key's owner has"));
+  // What is no certificate, whatever it says it is.
+  login = certified_login(known.substr(0, known.size() - 1));
+  assert_true(t.refused(login.message(), "not granted"));
+}
+
+void an_agent_may_have_the_certificate_alone(AgentTest& t) {
+  const std::string certificate = ssh_certificate(ssh_bytes(ssh_p256.key), "me");
+  t.policy.grants[0].certificates = {certificate};
+  t.policy.grants[0].only_certified = true;
+  assert_true(t.bind());
+  assert_true(t.listed() == std::vector<std::string>{base64(certificate) + " ssh:git.example.com"});
+  const bool signs = t.session.judge(certified_login(certificate).message()).kind == Kind::sign;
+  assert_true(signs);
+  assert_true(t.refused(SshLogin().message(), "the key is not granted for this host"));
+}
+
+void a_certificate_of_rsa_has_flags_too(AgentTest& t) {
+  t.policy.grants[0].key = ssh_bytes(ssh_rsa_sha256.key);
+  const std::string certificate = ssh_certificate(t.policy.grants[0].key, "me");
+  t.policy.grants[0].certificates = {certificate};
+  assert_true(t.bind());
+  SshLogin login = certified_login(certificate);
+  const struct {
+    const char* algorithm;
+    uint32_t flags;
+    const char* signature;  // "" for none
+  } cases[] = {{"rsa-sha2-256-cert-v01@openssh.com", 2, "rsa-sha2-256"},
+               {"rsa-sha2-512-cert-v01@openssh.com", 4, "rsa-sha2-512"},
+               {"rsa-sha2-512-cert-v01@openssh.com", 2, ""},
+               {"ssh-rsa-cert-v01@openssh.com", 0, ""},
+               {"rsa-sha2-256", 2, ""}};
+  for (const auto& one : cases) {
+    login.algorithm = one.algorithm;
+    login.flags = one.flags;
+    const Verdict verdict = t.session.judge(login.message());
+    assert_string_equal(verdict.algorithm.c_str(), one.signature);
+  }
+}
+
 void nothing_but_a_login_is_signed(AgentTest& t) {
   const bool bound = t.bind();
   assert_true(bound);
@@ -309,6 +404,10 @@ int main() {
       MOAT_TEST(AgentTest, a_bound_client_may_log_in),
       MOAT_TEST(AgentTest, it_may_name_the_host_once_more),
       MOAT_TEST(AgentTest, each_rsa_signature_has_its_flag),
+      MOAT_TEST(AgentTest, a_certificate_logs_in_for_its_key),
+      MOAT_TEST(AgentTest, another_certificate_does_not),
+      MOAT_TEST(AgentTest, an_agent_may_have_the_certificate_alone),
+      MOAT_TEST(AgentTest, a_certificate_of_rsa_has_flags_too),
       MOAT_TEST(AgentTest, nothing_but_a_login_is_signed),
       MOAT_TEST(AgentTest, a_login_elsewhere_is_refused),
       MOAT_TEST(AgentTest, an_unbound_client_is_refused),

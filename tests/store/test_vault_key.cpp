@@ -260,18 +260,49 @@ void one_that_does_not_open_keeps_the_key_as_it_is(KeyTest& t) {
 }
 
 // A vault that was open before has the old key: nothing may be sealed with it any more.
-void who_has_the_old_key_writes_nothing(KeyTest& t) {
+void who_has_the_old_key_goes_on_with_the_new(KeyTest& t) {
+  const bool keyring = has_keyring();
   t.make(KeySource::file);
-  auto vault = need(Vault::open(t.home));
-  need(Vault::rekey(t.home, {}));
+  for (const KeySource to : {KeySource::file, KeySource::keyring}) {
+    if (to == KeySource::keyring && !keyring) continue;
+    auto writer = need(Vault::open(t.home));
+    auto reader = need(Vault::open(t.home));
+    need(Vault::rekey(t.home, t.access(to)));
+    t.put(writer, "other");
+    assert_true(need(reader.get("other", "")).secret.equals(std::string(token) + "other"));
+    assert_true(t.opens({}));
+  }
+}
+
+void a_new_passphrase_is_not_asked_for_in_the_middle(KeyTest& t) {
+  t.make(KeySource::file);
+  auto vault = need(Vault::open(t.home, t.access()));
+  need(Vault::rekey(t.home, t.access(KeySource::passphrase)));
+  t.asked.clear();
   Sealed sealed;
   sealed.name = "github";
   sealed.facts = Json::object();
   const auto put = vault.put(sealed);
   assert_true(!put && put.error().code == Errc::denied);
+  assert_true(put.error().message.find("new passphrase") != std::string::npos);
   const auto got = vault.get("github", "");
   assert_true(!got && got.error().code == Errc::denied);
-  assert_true(t.opens({}));
+  assert_true(t.asked.empty());
+  t.passphrase = t.new_passphrase;
+  assert_true(t.opens(t.access()));
+}
+
+// What was changed is told as that, even where the key was changed too.
+void the_new_key_does_not_open_what_was_changed(KeyTest& t) {
+  t.make(KeySource::file);
+  auto vault = need(Vault::open(t.home));
+  need(Vault::rekey(t.home, {}));
+  const std::string path = t.home + "/credentials/github.enc";
+  std::string bytes = need(read_file(path, 4096));
+  bytes.back() = static_cast<char>(bytes.back() ^ 1);
+  need(write_file_atomically(path, bytes, 0600));
+  const auto got = vault.get("github", "");
+  assert_true(!got && got.error().code == Errc::tampered);
 }
 
 void nobody_uses_a_vault_whose_key_is_being_changed(KeyTest& t) {
@@ -399,7 +430,9 @@ int main() {
       MOAT_TEST(KeyTest, a_passphrase_is_changed),
       MOAT_TEST(KeyTest, what_was_sealed_before_does_not_open_with_the_new_key),
       MOAT_TEST(KeyTest, one_that_does_not_open_keeps_the_key_as_it_is),
-      MOAT_TEST(KeyTest, who_has_the_old_key_writes_nothing),
+      MOAT_TEST(KeyTest, who_has_the_old_key_goes_on_with_the_new),
+      MOAT_TEST(KeyTest, a_new_passphrase_is_not_asked_for_in_the_middle),
+      MOAT_TEST(KeyTest, the_new_key_does_not_open_what_was_changed),
       MOAT_TEST(KeyTest, nobody_uses_a_vault_whose_key_is_being_changed),
       MOAT_TEST(KeyTest, an_interrupted_change_is_told_and_goes_on),
       MOAT_TEST(KeyTest, killed_at_any_moment_it_loses_nothing),

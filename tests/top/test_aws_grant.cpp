@@ -89,9 +89,9 @@ void a_role_is_kept_up_while_the_run_lives(AwsGrantTest& t) {
 }
 
 void keys_that_have_expired_are_told(AwsGrantTest& t) {
-  t.sealed.facts.set("expires", "2020-01-01T00:00:00Z");
+  t.sealed.facts.set("expires_at", "2020-01-01T00:00:00Z");
   assert_true(use_aws_grant(t.sealed).error().message.find("moat grant aws") != std::string::npos);
-  t.sealed.facts.set("expires", "2999-01-01T00:00:00Z");
+  t.sealed.facts.set("expires_at", "2999-01-01T00:00:00Z");
   assert_true(use_aws_grant(t.sealed).has_value());
 }
 

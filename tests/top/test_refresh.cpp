@@ -1,5 +1,7 @@
 #include "refresh.h"
 
+#include <fcntl.h>
+#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -322,6 +324,36 @@ void with_a_full_disk_the_run_goes_on_and_the_token_is_kept_later(RefreshTest& t
   assert_false(t.abused);
 }
 
+// That passes, and is told where it does not.
+void a_vault_whose_key_is_being_changed_is_waited_for(RefreshTest& t) {
+  t.seal(-10);
+  Client& run = t.start();
+  const Fd lock(open((t.home + "/credentials").c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  assert_int_equal(flock(lock.get(), LOCK_EX), 0);
+  assert_true(t.gets(run, "access-1"));
+  assert_true(run.troubles.empty() && run.refresher->is_busy());
+  assert_true(turn_until(t.loop, [&] { return !run.troubles.empty(); }));
+  assert_true(RefreshTest::told(run, "the key of the vault is being changed"));
+  flock(lock.get(), LOCK_UN);
+  assert_true(turn_until(t.loop, [&] { return !run.refresher->is_busy(); }));
+  assert_true(t.stored().refresh_token.equals("refresh-1"));
+  assert_int_equal(run.troubles.size(), 1);
+}
+
+// What it could not write under the old key it writes under the new one.
+void a_new_key_of_the_vault_is_used(RefreshTest& t) {
+  t.seal(-10);
+  Client& run = t.start();
+  Client& other = t.start();
+  const auto sealed = store::Vault::rekey(t.home, {});
+  assert_true(sealed.has_value());
+  assert_true(t.gets(run, "access-1"));
+  assert_true(t.gets(other, "access-1"));
+  assert_true(run.troubles.empty() && other.troubles.empty());
+  assert_true(t.stored().refresh_token.equals("refresh-1"));
+  assert_int_equal(t.given, 1);
+}
+
 void a_token_that_expires_while_the_disk_is_full_is_renewed_with_the_unwritten_one(RefreshTest& t) {
   t.seal(-10);
   Client& run = t.start();
@@ -496,6 +528,8 @@ int main() {
       MOAT_TEST(RefreshTest, processes_that_race_make_one_request),
       MOAT_TEST(RefreshTest, a_run_takes_what_another_has_got),
       MOAT_TEST(RefreshTest, with_a_full_disk_the_run_goes_on_and_the_token_is_kept_later),
+      MOAT_TEST(RefreshTest, a_vault_whose_key_is_being_changed_is_waited_for),
+      MOAT_TEST(RefreshTest, a_new_key_of_the_vault_is_used),
       MOAT_TEST(RefreshTest,
                 a_token_that_expires_while_the_disk_is_full_is_renewed_with_the_unwritten_one),
       MOAT_TEST(RefreshTest, a_run_that_ends_with_one_unwritten_writes_it),
