@@ -184,8 +184,8 @@ void Refresher::look_at_source() {
   // While the one that there is will do, nobody has to hear that nothing is there yet, or that the
   // file is just being written.
   const bool in_time = !was_refused_ && clock_.wall_ns() < expires_ns_;
-  if (in_time && fresh.error().code != Errc::refused) return try_later();
-  fail(fresh.error());
+  if (!in_time || fresh.error().code == Errc::refused) tell(fresh.error());
+  try_later();
 }
 
 Result<void> Refresher::may_ask() const {
