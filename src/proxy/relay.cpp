@@ -219,6 +219,9 @@ void Relay::on_request(RequestHead head, BodyLength length) {
 
 // Of the head as it came. False where that is the end of it.
 bool Relay::begin_signing(const RequestHead& head) {
+  minting_ = world_.mint.minting_for(target_.scheme, target_.host, head.path);
+  // A token that was given for this host goes as it is.
+  if (world_.mint.real_for(target_.scheme, target_.host, head.headers)) return true;
   for (const auto& signer : world_.settings.signers) {
     const auto& hosts = signer->hosts();
     if (std::none_of(hosts.begin(), hosts.end(), [this](const std::string& pattern) {
@@ -231,23 +234,42 @@ bool Relay::begin_signing(const RequestHead& head) {
       return false;
     }
     signing_ = std::move(*begun);
-    gathering_ = signing_->wants_body();
-    // Who waits to be told to go on would wait for an origin that has not been asked yet.
-    if (gathering_ && remove_all(request_.headers, "Expect") > 0) {
-      ResponseHead go_on;
-      go_on.status = 100;
-      go_on.reason = "Continue";
-      agent_.send_informational(std::move(go_on));
-    }
+    await_body();
     return true;
   }
+  return begin_body(head);
+}
+
+bool Relay::begin_body(const RequestHead& head) {
+  auto body = JsonBody::begin(world_.injector, target_.scheme, target_.host, head, request_length_,
+                              world_.json_bytes);
+  if (!body) {
+    refuse(refusal_for_body(body.error()));
+    return false;
+  }
+  json_ = body->get();
+  signing_ = std::move(*body);
+  if (signing_) await_body();
   return true;
+}
+
+void Relay::await_body() {
+  gathering_ = signing_->wants_body();
+  // Who waits to be told to go on would wait for an origin that has not been asked yet.
+  if (!gathering_ || remove_all(request_.headers, "Expect") == 0) return;
+  ResponseHead go_on;
+  go_on.status = 100;
+  go_on.reason = "Continue";
+  agent_.send_informational(std::move(go_on));
+}
+
+Refusal Relay::unfit(const Error& error) const {
+  return json_ != nullptr ? refusal_for_body(error) : refusal_for_signing(error);
 }
 
 void Relay::gather(std::string_view bytes) {
   agent_.moved();
-  if (auto gathered = signing_->gather(bytes); !gathered)
-    refuse(refusal_for_signing(gathered.error()));
+  if (auto gathered = signing_->gather(bytes); !gathered) refuse(unfit(gathered.error()));
 }
 
 void Relay::check_signature() {
@@ -258,7 +280,8 @@ void Relay::check_signature() {
 
 void Relay::on_checked(const Result<void>& checked) {
   if (over_) return;
-  if (!checked) return refuse(refusal_for_signing(checked.error()));
+  if (!checked) return refuse(unfit(checked.error()));
+  if (json_ != nullptr) record_.request_body.add(json_->shown());
   open_origin(false);
 }
 
@@ -335,7 +358,8 @@ void Relay::opened(Result<std::unique_ptr<OriginSide>> origin) {
 void Relay::send_request() {
   record_.address = origin_->address();
   sent_ = true;
-  if (signing_ || world_.injector.has_injection(target_.host)) {
+  if (signing_ || minting_ != nullptr || world_.mint.size() > 0 ||
+      world_.injector.has_injection(target_.host)) {
     start_with_credential();
   } else {
     origin_->start(*this, request_, request_length_);
@@ -353,23 +377,45 @@ void Relay::start_with_credential() {
   if (signing_) {
     scrub_ = signing_->secrets();
   } else {
-    Injector::Applied applied =
-        world_.injector.apply(target_.scheme, target_.host, head.headers, head.path);
-    record_.injected = std::move(applied.labels);
-    record_.stripped = std::move(applied.stripped);
-    scrub_ = std::move(applied.scrub);
+    inject(head);
+  }
+  if (minting_ != nullptr) {  // the whole of the answer is to be read
+    ask_for_legible(head.headers);
+    remove_all(head.headers, "Range");
   }
   if (scrub_ != nullptr) {
     ask_for_legible(head.headers);  // or secrets could hide in what comes back
     scrubber_.emplace(*scrub_);
   }
   if (const auto signed_ = sign(head); !signed_) {
-    refuse(refusal_for_signing(signed_.error()));
+    refuse(unfit(signed_.error()));
   } else {
     origin_->start(*this, head, request_length_);
   }
   for (Header& header : head.headers) wipe(header.value);
   wipe(head.path);  // of a URL that is signed, the token is there
+}
+
+void Relay::inject(RequestHead& head) {
+  const auto real = world_.mint.real_for(target_.scheme, target_.host, head.headers);
+  Injector::Applied applied =
+      world_.injector.apply(target_.scheme, target_.host, head.headers, head.path);
+  record_.injected = std::move(applied.labels);
+  record_.stripped = std::move(applied.stripped);
+  scrub_ = std::move(applied.scrub);
+  if (real) {
+    if (!world_.injector.has_injection(target_.host))
+      record_.stripped = world_.injector.strip(head.headers);
+    set(head.headers, real->header, real->value.reveal());
+    if (std::find(record_.injected.begin(), record_.injected.end(), real->label) ==
+        record_.injected.end())
+      record_.injected.push_back(real->label);
+    tokens_.clear();
+    tokens_.push_back(real->token.clone());
+    tokens_.push_back(real->value.clone());
+    scrub_ = world_.injector.patterns_with(tokens_);
+  }
+  if (scrub_ != nullptr) learned_ = world_.injector.patterns();
 }
 
 Result<void> Relay::sign(RequestHead& head) {
@@ -378,6 +424,7 @@ Result<void> Relay::sign(RequestHead& head) {
   if (!applied) return applied.error();
   record_.injected = std::move(applied->labels);
   record_.stripped = std::move(applied->stripped);
+  if (json_ != nullptr) request_length_ = {BodyLength::Kind::counted, json_->size()};
   return {};
 }
 
@@ -390,11 +437,11 @@ bool Relay::takes_body() const {
 void Relay::on_request_body(std::string_view bytes) {
   if (over_ || (!origin_ && !gathering_)) return;
   record_.request_bytes += bytes.size();
-  record_.request_body.add(bytes);
+  if (json_ == nullptr) record_.request_body.add(bytes);  // else once it is known what it holds
   if (gathering_) return gather(bytes);
   if (!signing_ || tunnel_) return origin_->send_body(bytes);
   const auto passed = signing_->pass(bytes);
-  if (!passed) return refuse(refusal_for_signing(passed.error()));
+  if (!passed) return refuse(unfit(passed.error()));
   if (!passed->empty()) origin_->send_body(*passed);
 }
 
@@ -402,10 +449,29 @@ void Relay::on_request_end(const Headers& trailers) {
   if (over_ || std::exchange(request_done_, true)) return;
   if (gathering_) return check_signature();
   if (signing_ && !tunnel_) {
-    if (auto whole = signing_->finish(); !whole) return refuse(refusal_for_signing(whole.error()));
+    if (auto whole = signing_->finish(); !whole) return refuse(unfit(whole.error()));
   }
-  if (origin_ && sent_) origin_->send_end(trailers);
+  if (const auto passed = checked_trailers(trailers); !passed) {
+    return;
+  } else if (origin_ && sent_) {
+    origin_->send_end(*passed);
+  }
   if (tunnel_ && response_done_) finish(false);
+}
+
+// Those that may go to the origin; nothing where that was the end of it.
+std::optional<Headers> Relay::checked_trailers(const Headers& trailers) {
+  if (trailers.empty()) return trailers;
+  if (const std::string* grant = world_.injector.strayed(target_.host, trailers)) {
+    refuse(stray(*grant, target_.host));
+    return std::nullopt;
+  }
+  Headers passed = trailers;
+  if (world_.injector.has_injection(target_.host)) {
+    for (std::string& name : world_.injector.strip(passed))
+      record_.stripped.push_back(std::move(name));
+  }
+  return passed;
 }
 
 void Relay::on_agent_drained() {
@@ -495,6 +561,12 @@ void Relay::on_response(ResponseHead head, BodyLength length) {
     return fail(
         error(Errc::invalid, "%s answered 407, which only a proxy may", record_.host.c_str()));
   }
+  if (minting_ != nullptr && length.kind != BodyLength::Kind::none) {
+    auto begun = MintedAnswer::begin(world_.mint, *minting_, std::move(head), length);
+    if (!begun) return fail(begun.error().in(record_.host));
+    answer_ = std::move(*begun);
+    return;
+  }
   if (!legible(head, length)) return;
   remove_hop_by_hop(head.headers);
   scrub_head(head);
@@ -544,6 +616,11 @@ void Relay::on_response_body(std::string_view bytes) {
   if (over_) return;
   agent_.moved();
   record_.response_bytes += bytes.size();
+  if (answer_) {
+    if (auto gathered = answer_->gather(bytes); !gathered) fail(gathered.error().in(record_.host));
+    return;
+  }
+  learn();
   if (gzip_) {
     gzip_->push(bytes);
     if (!looking_) look_into();
@@ -552,6 +629,16 @@ void Relay::on_response_body(std::string_view bytes) {
   } else {
     give(bytes);
   }
+}
+
+// A credential may be renewed while a response streams, and come back in the rest of it.
+void Relay::learn() {
+  if (learned_ == nullptr || learned_ == world_.injector.patterns()) return;
+  learned_ = world_.injector.patterns();
+  auto fresh = tokens_.empty() ? learned_ : world_.injector.patterns_with(tokens_);
+  if (scrubber_) scrubber_->learn(*fresh);
+  if (gzip_) gzip_->learn(*fresh);
+  scrub_ = std::move(fresh);
 }
 
 // A slice in each turn, for a few bytes may hold very much text.
@@ -576,10 +663,48 @@ void Relay::look_into() {
 void Relay::on_response_end(Headers trailers) {
   if (over_) return;
   agent_.moved();
+  if (answer_) return finish_minting(trailers);
   if (!gzip_) return end_response(trailers);
   gzip_->end();
   trailers_ = std::move(trailers);
   if (!looking_) look_into();
+}
+
+// The agent learns of placeholders; of the tokens nobody but the mint, and what keeps them out of
+// the rest of the answer.
+void Relay::finish_minting(Headers& trailers) {
+  auto answer = answer_->finish();
+  answer_.reset();
+  if (!answer) return fail(answer.error().in(record_.host));
+  scrubber_.reset();
+  if (scrub_ != nullptr || !answer->tokens.empty()) {
+    for (Secret& token : tokens_) answer->tokens.push_back(std::move(token));
+    tokens_ = std::move(answer->tokens);
+    scrub_ = world_.injector.patterns_with(tokens_);
+  }
+  ResponseHead head = std::move(answer->head);
+  std::string body = std::move(answer->body);
+  remove_hop_by_hop(head.headers);
+  scrub_head(head);
+  if (scrub_ != nullptr && !scrub_->clean(body)) {
+    size_t hits = 0;
+    std::string clean = scrub(*scrub_, body, &hits);
+    record_.scrubbed += hits;
+    wipe(body);
+    body = std::move(clean);
+  }
+  if (answer->minted.tokens > 0) {
+    answer->minted.request_id = record_.request_id;
+    answer->minted.host = record_.host;
+    world_.observer.on_minted(answer->minted);
+  }
+  record_.status = head.status;
+  record_.response_headers = head.headers;
+  keep(record_.response_body, head.headers);
+  response_begun_ = true;
+  agent_.send_head(std::move(head), {BodyLength::Kind::counted, body.size()});
+  give(body);
+  end_response(trailers);
 }
 
 void Relay::end_response(Headers& trailers) {
