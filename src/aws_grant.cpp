@@ -215,6 +215,11 @@ Result<GrantUse> use_aws_grant(const store::Sealed& sealed) {
     std::vector<std::string> homes = settings.hosts;
     homes.emplace_back(public_registry);
     use.hosts.push_back(rule_for(homes.back(), false));
+    proxy::Injection nothing;  // but what the agent brings of its own goes, as where is signed
+    nothing.label = use.name;
+    nothing.host = public_registry;
+    nothing.place = proxy::Injection::Place::none;
+    use.injections.push_back(std::move(nothing));
     add_mintings(use, std::move(homes));
   }
   settings.credential_headers = credential_headers();

@@ -18,6 +18,7 @@ constexpr size_t mark_size = 5 + 2 * mark_bytes;  // "moat_" and hexadecimal dig
 constexpr size_t placeholder_size = mark_size + 2 * own_bytes;
 constexpr int64_t second = 1'000'000'000;
 constexpr int64_t longest_seconds = 1'000'000'000;  // what is more is a time, and not a duration
+constexpr size_t most_in_answer = 16;
 constexpr size_t longest_token = 16 * 1024;
 
 bool any_host(const std::vector<std::string>& patterns, std::string_view host) {
@@ -139,6 +140,8 @@ Result<Mint::Answer> Mint::take(const Minting& minting, std::string_view json) {
   auto text = replace_json_strings(
       json, minting.members, [&](std::string_view held) -> Result<std::string> {
         if (held.empty()) return std::string();
+        if (answer.minted.tokens == most_in_answer)
+          return error(Errc::invalid, "it holds more than %zu tokens", most_in_answer);
         std::string before;
         Secret token(held);
         if (minting.basic) {

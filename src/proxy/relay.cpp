@@ -25,15 +25,6 @@ Refusal unknown_client() {
   return refusal;
 }
 
-Refusal stray(const std::string& grant, const std::string& host) {
-  Refusal refusal;
-  refusal.reason = "the request would take the placeholder of the grant " + grant + " to " + host +
-                   ", and it is for that grant's own hosts only";
-  refusal.rule = "placeholder";
-  refusal.where = "grant " + grant;
-  return refusal;
-}
-
 Refusal denied(const Decision& decision, const Settings& settings) {
   Refusal refusal;
   refusal.hint = settings.change_hint;
@@ -194,8 +185,7 @@ void Relay::on_request(RequestHead head, BodyLength length) {
   record_.host = place->host;
   record_.port = place->port;
   if (auto refused = judge(*place)) return refuse(*refused);
-  if (const std::string* grant = world_.injector.strayed(place->host, request_))
-    return refuse(stray(*grant, place->host));
+  if (auto refused = stray(nullptr)) return refuse(*refused);
   target_.scheme = place->scheme;
   target_.host = place->host;
   target_.port = place->port;
@@ -215,74 +205,6 @@ void Relay::on_request(RequestHead head, BodyLength length) {
   if (upgrade_) set_upgrade(request_.headers, *upgrade_);
   if (!signing_) return open_origin(false);
   if (!gathering_ || request_done_) check_signature();
-}
-
-// Of the head as it came. False where that is the end of it.
-bool Relay::begin_signing(const RequestHead& head) {
-  minting_ = world_.mint.minting_for(target_.scheme, target_.host, head.path);
-  // A token that was given for this host goes as it is.
-  if (world_.mint.real_for(target_.scheme, target_.host, head.headers)) return true;
-  for (const auto& signer : world_.settings.signers) {
-    const auto& hosts = signer->hosts();
-    if (std::none_of(hosts.begin(), hosts.end(), [this](const std::string& pattern) {
-          return host_matches(pattern, target_.host);
-        }))
-      continue;
-    auto begun = signer->begin(target_.scheme, target_.host, head, request_length_);
-    if (!begun) {
-      refuse(refusal_for_signing(begun.error()));
-      return false;
-    }
-    signing_ = std::move(*begun);
-    await_body();
-    return true;
-  }
-  return begin_body(head);
-}
-
-bool Relay::begin_body(const RequestHead& head) {
-  auto body = JsonBody::begin(world_.injector, target_.scheme, target_.host, head, request_length_,
-                              world_.json_bytes);
-  if (!body) {
-    refuse(refusal_for_body(body.error()));
-    return false;
-  }
-  json_ = body->get();
-  signing_ = std::move(*body);
-  if (signing_) await_body();
-  return true;
-}
-
-void Relay::await_body() {
-  gathering_ = signing_->wants_body();
-  // Who waits to be told to go on would wait for an origin that has not been asked yet.
-  if (!gathering_ || remove_all(request_.headers, "Expect") == 0) return;
-  ResponseHead go_on;
-  go_on.status = 100;
-  go_on.reason = "Continue";
-  agent_.send_informational(std::move(go_on));
-}
-
-Refusal Relay::unfit(const Error& error) const {
-  return json_ != nullptr ? refusal_for_body(error) : refusal_for_signing(error);
-}
-
-void Relay::gather(std::string_view bytes) {
-  agent_.moved();
-  if (auto gathered = signing_->gather(bytes); !gathered) refuse(unfit(gathered.error()));
-}
-
-void Relay::check_signature() {
-  signing_->check([this, life = life()](const Result<void>& checked) {
-    if (!life.expired()) on_checked(checked);
-  });
-}
-
-void Relay::on_checked(const Result<void>& checked) {
-  if (over_) return;
-  if (!checked) return refuse(unfit(checked.error()));
-  if (json_ != nullptr) record_.request_body.add(json_->shown());
-  open_origin(false);
 }
 
 std::weak_ptr<char> Relay::life() {
@@ -371,63 +293,6 @@ void Relay::send_request() {
   if (request_done_) origin_->send_end({});
 }
 
-// On a copy that is wiped, for the request may have to be sent again, and is on record.
-void Relay::start_with_credential() {
-  RequestHead head = request_;
-  if (signing_) {
-    scrub_ = signing_->secrets();
-  } else {
-    inject(head);
-  }
-  if (minting_ != nullptr) {  // the whole of the answer is to be read
-    ask_for_legible(head.headers);
-    remove_all(head.headers, "Range");
-  }
-  if (scrub_ != nullptr) {
-    ask_for_legible(head.headers);  // or secrets could hide in what comes back
-    scrubber_.emplace(*scrub_);
-  }
-  if (const auto signed_ = sign(head); !signed_) {
-    refuse(unfit(signed_.error()));
-  } else {
-    origin_->start(*this, head, request_length_);
-  }
-  for (Header& header : head.headers) wipe(header.value);
-  wipe(head.path);  // of a URL that is signed, the token is there
-}
-
-void Relay::inject(RequestHead& head) {
-  const auto real = world_.mint.real_for(target_.scheme, target_.host, head.headers);
-  Injector::Applied applied =
-      world_.injector.apply(target_.scheme, target_.host, head.headers, head.path);
-  record_.injected = std::move(applied.labels);
-  record_.stripped = std::move(applied.stripped);
-  scrub_ = std::move(applied.scrub);
-  if (real) {
-    if (!world_.injector.has_injection(target_.host))
-      record_.stripped = world_.injector.strip(head.headers);
-    set(head.headers, real->header, real->value.reveal());
-    if (std::find(record_.injected.begin(), record_.injected.end(), real->label) ==
-        record_.injected.end())
-      record_.injected.push_back(real->label);
-    tokens_.clear();
-    tokens_.push_back(real->token.clone());
-    tokens_.push_back(real->value.clone());
-    scrub_ = world_.injector.patterns_with(tokens_);
-  }
-  if (scrub_ != nullptr) learned_ = world_.injector.patterns();
-}
-
-Result<void> Relay::sign(RequestHead& head) {
-  if (!signing_) return {};
-  auto applied = signing_->sign(head);
-  if (!applied) return applied.error();
-  record_.injected = std::move(applied->labels);
-  record_.stripped = std::move(applied->stripped);
-  if (json_ != nullptr) request_length_ = {BodyLength::Kind::counted, json_->size()};
-  return {};
-}
-
 bool Relay::takes_body() const {
   if (over_) return true;  // and drops it
   if (gathering_) return !request_done_;
@@ -457,21 +322,6 @@ void Relay::on_request_end(const Headers& trailers) {
     origin_->send_end(*passed);
   }
   if (tunnel_ && response_done_) finish(false);
-}
-
-// Those that may go to the origin; nothing where that was the end of it.
-std::optional<Headers> Relay::checked_trailers(const Headers& trailers) {
-  if (trailers.empty()) return trailers;
-  if (const std::string* grant = world_.injector.strayed(target_.host, trailers)) {
-    refuse(stray(*grant, target_.host));
-    return std::nullopt;
-  }
-  Headers passed = trailers;
-  if (world_.injector.has_injection(target_.host)) {
-    for (std::string& name : world_.injector.strip(passed))
-      record_.stripped.push_back(std::move(name));
-  }
-  return passed;
 }
 
 void Relay::on_agent_drained() {
@@ -631,16 +481,6 @@ void Relay::on_response_body(std::string_view bytes) {
   }
 }
 
-// A credential may be renewed while a response streams, and come back in the rest of it.
-void Relay::learn() {
-  if (learned_ == nullptr || learned_ == world_.injector.patterns()) return;
-  learned_ = world_.injector.patterns();
-  auto fresh = tokens_.empty() ? learned_ : world_.injector.patterns_with(tokens_);
-  if (scrubber_) scrubber_->learn(*fresh);
-  if (gzip_) gzip_->learn(*fresh);
-  scrub_ = std::move(fresh);
-}
-
 // A slice in each turn, for a few bytes may hold very much text.
 void Relay::look_into() {
   if (over_) return;
@@ -668,43 +508,6 @@ void Relay::on_response_end(Headers trailers) {
   gzip_->end();
   trailers_ = std::move(trailers);
   if (!looking_) look_into();
-}
-
-// The agent learns of placeholders; of the tokens nobody but the mint, and what keeps them out of
-// the rest of the answer.
-void Relay::finish_minting(Headers& trailers) {
-  auto answer = answer_->finish();
-  answer_.reset();
-  if (!answer) return fail(answer.error().in(record_.host));
-  scrubber_.reset();
-  if (scrub_ != nullptr || !answer->tokens.empty()) {
-    for (Secret& token : tokens_) answer->tokens.push_back(std::move(token));
-    tokens_ = std::move(answer->tokens);
-    scrub_ = world_.injector.patterns_with(tokens_);
-  }
-  ResponseHead head = std::move(answer->head);
-  std::string body = std::move(answer->body);
-  remove_hop_by_hop(head.headers);
-  scrub_head(head);
-  if (scrub_ != nullptr && !scrub_->clean(body)) {
-    size_t hits = 0;
-    std::string clean = scrub(*scrub_, body, &hits);
-    record_.scrubbed += hits;
-    wipe(body);
-    body = std::move(clean);
-  }
-  if (answer->minted.tokens > 0) {
-    answer->minted.request_id = record_.request_id;
-    answer->minted.host = record_.host;
-    world_.observer.on_minted(answer->minted);
-  }
-  record_.status = head.status;
-  record_.response_headers = head.headers;
-  keep(record_.response_body, head.headers);
-  response_begun_ = true;
-  agent_.send_head(std::move(head), {BodyLength::Kind::counted, body.size()});
-  give(body);
-  end_response(trailers);
 }
 
 void Relay::end_response(Headers& trailers) {

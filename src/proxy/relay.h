@@ -98,6 +98,9 @@ class Relay final : private OriginSide::Handler {
   void await_body();
   Refusal unfit(const Error& error) const;
   void inject(RequestHead& head);
+  void expect_back(const Mint::Real& real);
+  void put_back(const Mint::Real& real, RequestHead& head);
+  std::optional<Refusal> stray(const Headers* trailers) const;
   std::optional<Headers> checked_trailers(const Headers& trailers);
   void gather(std::string_view bytes);
   void check_signature();

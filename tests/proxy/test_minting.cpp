@@ -151,6 +151,9 @@ void what_cannot_be_read_is_an_error(MintTest& t) {
                    ? true
                    : false);
   assert_int_equal(t.mint.size(), 0);
+  std::string many = R"({"token":[")";
+  for (int i = 0; i < 17; ++i) many += "token-" + std::to_string(i) + (i < 16 ? "\",\"" : "\"]}");
+  assert_false(t.mint.take(t.at("api.example.com"), many) ? true : false);
 }
 
 // --- through the wall --------------------------------------------------------------------------

@@ -47,7 +47,8 @@ void what_is_sealed_comes_back(AwsGrantTest& t) {
 void a_grant_becomes_a_signer_and_placeholders(AwsGrantTest& t) {
   const auto use = use_aws_grant(t.sealed);
   assert_true(use.has_value());
-  assert_true(use->injections.empty());
+  assert_int_equal(use->injections.size(), 1);  // which puts nothing anywhere
+  assert_true(use->injections[0].place == proxy::Injection::Place::none);
   assert_true(use->signer != nullptr && use->attend == nullptr);
   assert_int_equal(use->hosts.size(), 4);
   assert_string_equal(use->hosts[3].host.c_str(), "public.ecr.aws");
