@@ -47,8 +47,6 @@ Loop::~Loop() {
   // What was deferred may own subscriptions, and may defer more.
   while (!deferred_.empty()) run_deferred();
   assert(subscribers_ == 0);
-  // evdns frees what was cancelled from callbacks that it schedules.
-  event_base_loop(base_, EVLOOP_NONBLOCK);
   event_free(wake_);
   event_base_free(base_);
 }

@@ -51,9 +51,6 @@ class Loop {
   // not happen under a caller's feet: destroying the object whose method is running.
   void defer(std::function<void()> fn);
 
-  // For libraries that bring events of their own (evdns).
-  [[nodiscard]] event_base* base() const { return base_; }
-
  private:
   friend class Subscriber;
   friend class Watch;

@@ -1,4 +1,4 @@
-// Resolver: names to addresses by evdns, without blocking. /etc/hosts and /etc/resolv.conf of the
+// Resolver: names to addresses, without blocking. /etc/hosts and /etc/resolv.conf of the
 // host; an address literal is its own answer.
 #pragma once
 
@@ -22,6 +22,7 @@ class Resolver {
   struct Files {
     std::string resolv_conf = "/etc/resolv.conf";
     std::string hosts = "/etc/hosts";
+    uint16_t port = 53;  // of name servers
   };
 
   explicit Resolver(Loop& loop) : Resolver(loop, Files{}) {}

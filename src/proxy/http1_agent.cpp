@@ -336,8 +336,8 @@ void Http1Agent::input_ended() {
   // With TLS an end is for both directions (RFC 5246 7.2.1); without, the answer may still be
   // awaited.
   if (transport_.tls() != nullptr) {
-    return relay_->on_agent_gone(
-        "the program closed the connection before the answer was complete");
+    return relay_->on_agent_gone("the program closed the connection before the answer was complete",
+                                 transport_.flushed());
   }
   owner_.limit(patience());
 }

@@ -328,9 +328,14 @@ void Relay::on_agent_drained() {
   if (!over_ && origin_) origin_->resume();
 }
 
-void Relay::on_agent_gone(const std::string& why) {
+void Relay::on_agent_gone(const std::string& why, bool flushed) {
   if (over_) return;
   opening_.reset();
+  if (flushed && request_done_ && owed_ == uint64_t{0}) {
+    response_done_ = true;
+    origin_->stop();
+    return finish(false);
+  }
   if (record_.reason.empty()) record_.reason = why;
   finish(true);
 }
@@ -424,6 +429,7 @@ void Relay::on_response(ResponseHead head, BodyLength length) {
   record_.response_headers = head.headers;
   keep(record_.response_body, head.headers);
   response_begun_ = true;
+  if (length.kind == BodyLength::Kind::counted) owed_ = length.bytes;
   agent_.send_head(std::move(head), length);
 }
 
@@ -458,6 +464,7 @@ void Relay::keep(Snippet& body, const Headers& headers) const {
 
 // Body, as the agent receives it.
 void Relay::give(std::string_view bytes) {
+  if (owed_) *owed_ -= std::min<uint64_t>(*owed_, bytes.size());
   record_.response_body.add(bytes);
   agent_.send_body(bytes);
 }

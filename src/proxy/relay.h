@@ -71,7 +71,9 @@ class Relay final : private OriginSide::Handler {
   void on_request_body(std::string_view bytes);
   void on_request_end(const Headers& trailers);
   void on_agent_drained();
-  void on_agent_gone(const std::string& why);
+  // `flushed`: all that it was sent has left. Where that was the whole of a counted body, it need
+  // not wait for the end that HTTP/2 tells of by a frame of its own, and the exchange was complete.
+  void on_agent_gone(const std::string& why, bool flushed = false);
   // The time for the next byte is over.
   void on_idle();
   // Refuses on behalf of the agent's side (syntax, limits); before on_request() as well.
@@ -160,7 +162,8 @@ class Relay final : private OriginSide::Handler {
   bool sent_ = false;  // the request's head, on the origin that is there now
   bool retried_ = false;
   bool request_done_ = false;
-  bool response_begun_ = false;  // towards the agent
+  std::optional<uint64_t> owed_;  // bytes of the answer's body to come, where that is known
+  bool response_begun_ = false;   // towards the agent
   bool response_done_ = false;
   bool tunnel_ = false;
   bool over_ = false;

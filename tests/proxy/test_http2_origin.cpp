@@ -154,6 +154,24 @@ void an_end_without_end_stream_is_a_cut(Http2Wall& t) {
   assert_true(t.until([&] { return t.upstream->shared() == 0; }));
 }
 
+// Its last frame may come when the program has all that it waits for, and has gone.
+void who_has_all_need_not_wait_for_the_end(Http2Wall& t) {
+  t.warm();
+  for (const bool whole : {true, false}) {
+    t.server.on_end = [whole](Http2Peer& peer, Http2Request& r) {
+      peer.http2->send_fields(r.stream, {{":status", "200"}, {"content-length", "3"}}, false);
+      peer.http2->send_data(r.stream, whole ? "all" : "al");
+    };
+    Peer& agent = t.get();
+    assert_true(t.until_has(agent, whole ? "\r\n\r\nall" : "\r\n\r\nal"));
+    const size_t told = t.recorder.exchanges.size();
+    agent.transport.close();
+    assert_true(t.until_told(told + 1));
+    assert_int_equal(t.told().complete, whole);
+    assert_int_equal(t.told().reason.empty(), whole);
+  }
+}
+
 void an_answer_may_come_before_the_request_has_ended(Http2Wall& t) {
   t.server.on_end = nullptr;
   t.server.consumes = false;
@@ -335,6 +353,7 @@ int main() {
       MOAT_TEST(Http2Wall, a_stream_that_is_reset_is_a_cut_or_a_502_that_says_why),
       MOAT_TEST(Http2Wall, an_answer_of_another_length_than_it_says_is_cut),
       MOAT_TEST(Http2Wall, an_end_without_end_stream_is_a_cut),
+      MOAT_TEST(Http2Wall, who_has_all_need_not_wait_for_the_end),
       MOAT_TEST(Http2Wall, an_answer_may_come_before_the_request_has_ended),
       MOAT_TEST(Http2Wall, who_goes_away_cancels_no_more_than_its_own),
       MOAT_TEST(Http2Wall, a_slow_reader_holds_up_no_other),
