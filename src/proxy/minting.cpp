@@ -125,7 +125,8 @@ const std::string& Mint::placeholder_for(size_t kind, std::string_view token, in
     return pair.placeholder;
   }
   if (pairs_.size() == most_tokens) pairs_.pop_front();
-  pairs_.push_back({kind, marks_[kind] + hex(random_bytes(own_bytes)), Secret(token), expires_ns});
+  pairs_.push_back({kind, marks_[kind] + hex(random_bytes(own_bytes)), Secret(token), expires_ns,
+                    std::make_shared<Guard>()});
   return pairs_.back().placeholder;
 }
 
@@ -187,7 +188,8 @@ std::optional<Mint::Real> Mint::real_in(const Header& header, std::string_view h
     return out.append(text.substr(at + placeholder_size));
   };
   const auto made = [&](const Pair& pair, std::string value) {
-    Real real{mintings_[pair.kind].label, header.name, Secret(value), pair.token.clone()};
+    Real real{mintings_[pair.kind].label, header.name, Secret(value), pair.token.clone(),
+              pair.guard};
     wipe(value);
     return real;
   };

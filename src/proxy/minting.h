@@ -57,12 +57,18 @@ class Mint {
   // Errc::invalid: it cannot be read, and may hold a token.
   Result<Answer> take(const Minting& minting, std::string_view json);
 
+  // What an answer to a request with a token may not hold, made once for all of them.
+  struct Guard {
+    std::shared_ptr<const ScrubPatterns> basis;  // of the injector's, for as long as it has these
+    std::shared_ptr<const ScrubPatterns> whole;
+  };
   // A header with the token in its placeholder's stead.
   struct Real {
     std::string label;
     std::string header;
     Secret value;
     Secret token;
+    std::shared_ptr<Guard> guard;
   };
   // Of what the agent sent to `host`; nothing where no header of a credential's holds a placeholder
   // of a token that is known and for that host.
@@ -76,6 +82,7 @@ class Mint {
     std::string placeholder;
     Secret token;
     int64_t expires_ns;  // 0: not known
+    std::shared_ptr<Guard> guard;
   };
   const std::string& placeholder_for(size_t kind, std::string_view token, int64_t expires_ns);
   const Pair* find(std::string_view text, size_t& at) const;

@@ -288,7 +288,11 @@ void Relay::send_request() {
   }
   if (over_) return;
   record_.reused = origin_->reused();
-  if (std::exchange(gathering_, false)) origin_->send_body(signing_->take_body());
+  if (std::exchange(gathering_, false)) {
+    std::string body = signing_->take_body();
+    origin_->send_body(body);
+    wipe(body);
+  }
   // It may have ended before there was somebody to tell.
   if (request_done_) origin_->send_end({});
 }
@@ -316,11 +320,9 @@ void Relay::on_request_end(const Headers& trailers) {
   if (signing_ && !tunnel_) {
     if (auto whole = signing_->finish(); !whole) return refuse(unfit(whole.error()));
   }
-  if (const auto passed = checked_trailers(trailers); !passed) {
-    return;
-  } else if (origin_ && sent_) {
-    origin_->send_end(*passed);
-  }
+  const auto passed = checked_trailers(trailers);
+  if (!passed) return;
+  if (origin_ && sent_) origin_->send_end(*passed);
   if (tunnel_ && response_done_) finish(false);
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/text.h"
 #include "proxy/content_coding.h"
 #include "proxy/forwarding.h"
 #include "proxy/relay.h"
@@ -117,13 +118,17 @@ void Relay::inject(RequestHead& head) {
 void Relay::expect_back(const Mint::Real& real) {
   tokens_.clear();
   tokens_.push_back(real.token.clone());
-  tokens_.push_back(real.value.clone());
   learned_ = world_.injector.patterns();
-  scrub_ = world_.injector.patterns_with(tokens_);
+  if (real.guard->basis != learned_)
+    *real.guard = {learned_, world_.injector.patterns_with(tokens_)};
+  scrub_ = real.guard->whole;
 }
 
 // In place of what stands there now: nothing, or the credential of which the token once came.
 void Relay::put_back(const Mint::Real& real, RequestHead& head) {
+  for (Header& header : head.headers) {
+    if (equals_ignoring_case(header.name, real.header)) wipe(header.value);
+  }
   set(head.headers, real.header, real.value.reveal());
   if (std::find(record_.injected.begin(), record_.injected.end(), real.label) ==
       record_.injected.end())
