@@ -31,9 +31,8 @@ struct Injection {
                   // then what the agent sent there is removed, and nothing put in its place
   Secret secret;  // the bare secret, to be kept out of responses
   Place place = Place::header;
-  JsonPath members = {};  // of JSON: what leads to it
-  std::vector<std::string> paths =
-      {};  // of JSON: how the paths begin whose requests take it; empty: all
+  JsonPath members = {};                // of JSON: what leads to it
+  std::vector<std::string> paths = {};  // and how the paths of such requests begin; empty: all
 };
 
 // What programs in the sandbox were given in a credential's stead: random text, of the shape that

@@ -86,14 +86,21 @@ Mint::Mint(std::vector<Minting> mintings, std::vector<std::string> credential_he
     : mintings_(std::move(mintings)),
       credential_headers_(std::move(credential_headers)),
       clock_(clock) {
-  for (size_t i = 0; i < mintings_.size(); ++i)
-    marks_.push_back("moat_" + hex(random_bytes(mark_bytes)));
+  for (const Minting& minting : mintings_) {
+    std::string mark;
+    for (size_t i = 0; i < marks_.size(); ++i)
+      if (mintings_[i].label == minting.label) mark = marks_[i];
+    marks_.push_back(mark.empty() ? "moat_" + hex(random_bytes(mark_bytes)) : mark);
+  }
 }
 
 std::vector<Placeholder> Mint::marks() const {
   std::vector<Placeholder> out;
-  for (size_t i = 0; i < mintings_.size(); ++i)
-    out.push_back({mintings_[i].label, marks_[i], mintings_[i].homes});
+  for (size_t i = 0; i < mintings_.size(); ++i) {
+    const bool had = std::any_of(out.begin(), out.end(),
+                                 [&](const Placeholder& other) { return other.text == marks_[i]; });
+    if (!had) out.push_back({mintings_[i].label, marks_[i], mintings_[i].homes});
+  }
   return out;
 }
 

@@ -29,7 +29,7 @@ struct Minting {
   JsonPath expires;                // may be empty; seconds from then on, or since 1970, or RFC 3339
   bool basic = false;              // each is USER:TOKEN in base64
   std::vector<std::string> takers;  // patterns: where they are put back
-  std::vector<std::string> homes;   // as of Placeholder: where theirs may go
+  std::vector<std::string> homes;   // where their placeholders may go; for a label the same
 };
 
 // As HostRule::host; a '*' among the labels of the others is one label whatever it is.
@@ -90,7 +90,7 @@ class Mint {
   void forget_expired();
 
   std::vector<Minting> mintings_;
-  std::vector<std::string> marks_;  // of each
+  std::vector<std::string> marks_;  // of each; one for a label
   std::vector<std::string> credential_headers_;
   const Clock& clock_;
   std::deque<Pair> pairs_;  // oldest first
