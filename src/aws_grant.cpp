@@ -55,7 +55,7 @@ const std::vector<AwsMinting>& aws_mintings() {
   return list;
 }
 
-void add_mintings(GrantUse& use, std::vector<std::string> homes) {
+void add_mintings(GrantUse& use, const std::vector<std::string>& homes) {
   for (const AwsMinting& each : aws_mintings()) {
     proxy::Minting minting;
     minting.label = use.name;
@@ -220,7 +220,7 @@ Result<GrantUse> use_aws_grant(const store::Sealed& sealed) {
     nothing.host = public_registry;
     nothing.place = proxy::Injection::Place::none;
     use.injections.push_back(std::move(nothing));
-    add_mintings(use, std::move(homes));
+    add_mintings(use, homes);
   }
   settings.credential_headers = credential_headers();
   settings.placeholder = proxy::placeholder_aws_keys();

@@ -51,7 +51,8 @@ int64_t expiry(const Json::View& root, const JsonPath& path, int64_t now_ns) {
   int64_t seconds = value.integer();
   if (seconds == 0 && value.is_number()) {  // 1.7e9 and some fraction
     const std::string text = value.text();
-    seconds = parse_number(text.substr(0, text.find('.')), 0, 1LL << 33).value_or(0);
+    const auto whole = parse_number(text.substr(0, text.find('.')), 0, 1LL << 33);
+    seconds = static_cast<int64_t>(whole.value_or(0));
   }
   if (seconds <= 0 || seconds > 1LL << 33) return 0;
   return seconds < longest_seconds ? now_ns + seconds * second : seconds * second;
