@@ -17,8 +17,10 @@
 #include "core/fd.h"
 #include "core/loop.h"
 #include "core/text.h"
+#include "host_terminal.h"
 #include "missing_grants.h"
 #include "paths.h"
+#include "print.h"
 #include "run.h"
 
 namespace moat {
@@ -30,12 +32,15 @@ constexpr Milliseconds stop_grace{10'000};
 // inside, the second stops it, the third kills.
 class RunSignals {
  public:
-  RunSignals(Loop& loop, Run& run) : run_(run) {
+  RunSignals(Loop& loop, Run& run, HostTerminal* terminal) : run_(run), terminal_(terminal) {
     on(loop, SIGINT, [this] { interrupted(); });
     on(loop, SIGTERM, [this] { terminated(asker("SIGTERM", SIGTERM)); });
     on(loop, SIGHUP, [this] { terminated(asker("SIGHUP", SIGHUP)); });
     for (const int number : {SIGQUIT, SIGUSR1, SIGUSR2})
       on(loop, number, [this, number] { run_.pass_signal(number, asker("signal", number)); });
+    if (terminal == nullptr) return;
+    on(loop, SIGWINCH, [this] { run_.resize(); });
+    on(loop, SIGTSTP, [this] { suspended(); });
   }
 
  private:
@@ -50,12 +55,21 @@ class RunSignals {
     if (interrupts_ == 2) return run_.stop(stop_grace, who);
     run_.kill(who);
   }
+  // By somebody's kill(1), for the key goes to the command: the terminal is the shell's meanwhile.
+  void suspended() {
+    const bool lent = terminal_->lent();
+    terminal_->give_back();
+    kill(getpid(), SIGSTOP);
+    if (lent) terminal_->lend();
+    run_.resize();
+  }
   void terminated(const Asker& who) {
     if (++terminations_ > 1) return run_.kill(who);
     run_.stop(stop_grace, who);
   }
 
   Run& run_;
+  HostTerminal* terminal_;  // null: there is none
   std::vector<std::unique_ptr<Signal>> signals_;
   int interrupts_ = 0;
   int terminations_ = 0;
@@ -113,13 +127,20 @@ class Detached {
 };
 
 int supervise(const Home& home, const Config& config, Detached& detached) {
+  std::unique_ptr<HostTerminal> terminal;
+  if (config.terminal && !config.detach && is_terminal(STDIN_FILENO)) {
+    auto opened = HostTerminal::open();
+    if (!opened) return complain(opened.error(), exit_moat);
+    terminal = std::move(*opened);
+  }
   Loop loop;
   std::string id;
-  auto run = Run::create(loop, home, config, [&] { detached.started(id); });
+  auto run = Run::create(loop, home, config, terminal.get(), [&] { detached.started(id); });
   if (!run) return complain(run.error(), exit_moat);
   id = (*run)->id();
-  const RunSignals signals(loop, **run);
+  const RunSignals signals(loop, **run, terminal.get());
   loop.run();
+  if (terminal) terminal->give_back();
   if ((*run)->failure()) complain(*(*run)->failure());
   (*run)->tell_root();
   return (*run)->exit_status();

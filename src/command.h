@@ -36,7 +36,14 @@ struct Command {
 };
 
 // Exit statuses that are moat's own.
-enum Exit { exit_ok = 0, exit_failed = 1, exit_usage = 2, exit_incomplete = 3, exit_moat = 125 };
+enum Exit {
+  exit_ok = 0,
+  exit_failed = 1,
+  exit_usage = 2,
+  exit_incomplete = 3,
+  exit_timed_out = 124,  // as timeout(1)
+  exit_moat = 125
+};
 
 const std::vector<Command>& commands();
 const Command* find_command(std::string_view name);

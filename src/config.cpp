@@ -15,6 +15,7 @@
 #include "core/fd.h"
 #include "core/text.h"
 #include "paths.h"
+#include "print.h"
 #include "user_config.h"
 #include "vault_access.h"
 
@@ -205,8 +206,22 @@ Result<void> lay_flags(const Arguments& arguments, ConfigDraft& draft) {
   }
   if (arguments.has_rest()) config.command = arguments.rest();
   config.ssh_allow_unbound = arguments.has("ssh-allow-unbound");
+  if (const auto text = arguments.value("timeout")) {
+    const auto limit = parse_time_limit(*text);
+    if (!limit) return limit.error().in("--timeout");
+    config.time_limit_ns = *limit;
+  }
   config.detach = arguments.has("detach");
   config.interactive = arguments.has("interactive");
+  if (arguments.has("tty") && arguments.has("no-tty"))
+    return error(Errc::invalid, "--tty and --no-tty exclude each other");
+  // A person who passes on the keyboard expects what a program has on a terminal.
+  const bool person = config.interactive && is_terminal(STDIN_FILENO) && is_terminal(STDOUT_FILENO);
+  config.terminal = arguments.has("tty") || (person && !arguments.has("no-tty"));
+  if (arguments.has("tty") && config.interactive && !is_terminal(STDIN_FILENO))
+    return error(Errc::invalid,
+                 "--tty with --interactive: standard input is no terminal; leave --tty out to pass "
+                 "on what comes by a pipe or a file");
   if (config.detach && config.interactive)
     return error(Errc::invalid,
                  "--detach and --interactive exclude each other: a run that is left alone has no "

@@ -62,6 +62,8 @@ struct Config {
   bool ssh_allow_unbound = false;        // sign for clients of SSH's that name no host
   bool detach = false;
   bool interactive = false;
+  bool terminal = false;      // the command gets one of its own
+  int64_t time_limit_ns = 0;  // of the command; 0: none
 };
 
 // Reads the workspace's agent.yaml where there is one, then lays the flags over it: flags win,

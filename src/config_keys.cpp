@@ -337,6 +337,15 @@ Result<void> read_mounts(ConfigReader& reader, const Yaml& value) {
   return {};
 }
 
+Result<void> read_time_limit(ConfigReader& reader, const Yaml& value) {
+  const auto text = reader.string(value, "limits.time");
+  if (!text) return text.error();
+  const auto limit = parse_time_limit(*text);
+  if (!limit) return reader.at(value, "limits.time: " + limit.error().message);
+  reader.config().time_limit_ns = *limit;
+  return {};
+}
+
 Result<void> read_runtime(ConfigReader& reader, const Yaml& value) {
   const auto name = reader.string(value, "runtime");
   if (!name) return name.error();
@@ -393,6 +402,10 @@ const std::vector<ConfigKey> table = {
     {"mounts", "list", "",
      "SOURCE:TARGET[:ro], or a map of source, target and read_only; the source is relative to the "
      "workspace, and one outside of it wants --trust-config", read_mounts},
+    {"limits", "map", "",
+     "How much the command may use", nullptr},
+    {"limits.time", "duration", "none",
+     "How long the command may run, such as 90s, 30m or 1h30m; then it is stopped", read_time_limit},
     {"runtime", "docker | bubblewrap | apple", "what is found",
      "The engine to run in", read_runtime},
 };

@@ -5,6 +5,7 @@
 #include "core/connector.h"
 #include "core/text.h"
 #include "paths.h"
+#include "print.h"
 #include "proxy/address_guard.h"
 #include "runtime/mounts.h"
 
@@ -245,6 +246,13 @@ Result<Config> parse_config(const std::string& text, const std::string& name,
   for (const MountRequest& request : draft->mounts) draft->config.mounts.push_back(request.mount);
   if (draft->upstream_proxy) draft->config.upstream_proxy = *draft->upstream_proxy;
   return std::move(draft->config);
+}
+
+Result<int64_t> parse_time_limit(std::string_view text) {
+  const auto limit = parse_duration(text);
+  if (limit && *limit == 0)
+    return error(Errc::invalid, "no time at all; leave it out for no limit");
+  return limit;
 }
 
 }  // namespace moat

@@ -73,6 +73,8 @@ Result<std::string> parse_endpoint(std::string_view text);
 // "HOST[:PORT]", or that and the word "local".
 Result<proxy::HostRule> parse_rule_host(std::string_view text);
 // "SOURCE:TARGET[:ro]"; a relative source begins at `base`.
+// Of limits.time and --timeout, in nanoseconds.
+Result<int64_t> parse_time_limit(std::string_view text);
 Result<MountRequest> parse_mount(std::string_view text, const std::string& base);
 Result<void> check_mount_target(const std::string& target);
 std::string workdir_of(const std::string& text);

@@ -7,9 +7,11 @@
 #include <csignal>
 #include <utility>
 
+#include "command.h"
 #include "core/fd.h"
 #include "core/log.h"
 #include "core/text.h"
+#include "print.h"
 #include "wall_settings.h"
 
 namespace moat {
@@ -36,6 +38,19 @@ proxy::Listener to_proxy(runtime::SandboxListener listener) {
                   : listener.kind == From::dns_udp ? To::dns_udp
                                                    : To::dns_tcp;
   return {kind, listener.ipv6, listener.redirected, std::move(listener.fd)};
+}
+
+// Of a terminal that nobody looks at.
+constexpr runtime::TerminalSize usual_size{24, 80};
+
+// What programs ask about the terminal that they write to, unless somebody has answered already.
+void add_terminal_variables(std::vector<std::pair<std::string, std::string>>& env) {
+  for (const char* name : {"TERM", "COLORTERM"}) {
+    const char* value = getenv(name);
+    const bool has = std::any_of(env.begin(), env.end(),
+                                 [name](const auto& variable) { return variable.first == name; });
+    if (value != nullptr && *value != '\0' && !has) env.emplace_back(name, value);
+  }
 }
 
 // Names of hosts, containers and people's runs have different alphabets; this one suits a host.
@@ -67,11 +82,13 @@ std::string system_roots() {
 
 }  // namespace
 
-Run::Run(Loop& loop, Config config, std::function<void()> on_started)
+Run::Run(Loop& loop, Config config, HostTerminal* terminal, std::function<void()> on_started)
     : loop_(loop),
       config_(std::move(config)),
+      terminal_(config_.terminal ? terminal : nullptr),
       on_started_(std::move(on_started)),
       grace_(loop, [this] { kill({"the grace period is over"}); }),
+      limit_(loop, [this] { on_overdue(); }),
       born_ns_(system_clock().monotonic_ns()) {
   facts_.id = new_run_id();
   facts_.name = config_.name;
@@ -86,8 +103,8 @@ Run::Run(Loop& loop, Config config, std::function<void()> on_started)
 Run::~Run() = default;
 
 Result<std::unique_ptr<Run>> Run::create(Loop& loop, const Home& home, const Config& config,
-                                         std::function<void()> on_started) {
-  std::unique_ptr<Run> run(new Run(loop, config, std::move(on_started)));
+                                         HostTerminal* terminal, std::function<void()> on_started) {
+  std::unique_ptr<Run> run(new Run(loop, config, terminal, std::move(on_started)));
   if (auto prepared = run->prepare(home); !prepared) {
     run->forget();
     return prepared.error();
@@ -111,6 +128,7 @@ Result<void> Run::prepare(const Home& home) {
   auto grants = resolve_grants(home, config_.grants, config_.profile);
   if (!grants) return grants.error();
   add_placeholders(*grants, config_.env, home_files_);
+  if (config_.terminal) add_terminal_variables(config_.env);
   auto secrets = fetch_secrets(config_.secrets);
   if (!secrets) return secrets.error();
 
@@ -192,6 +210,8 @@ Json Run::created_data() const {
       .set("mounts", std::move(mounts))
       .set("name", facts_.name)
       .set("ssh_allow_unbound", config_.ssh_allow_unbound)
+      .set("terminal", config_.terminal)
+      .set("time_limit_ms", config_.time_limit_ns / 1'000'000)
       .set("workdir", config_.workdir)
       .set("workspace", facts_.workspace)
       .set("workspace_read_only", config_.workspace_read_only);
@@ -231,6 +251,7 @@ runtime::SandboxSpec Run::sandbox_spec() const {
   spec.ca_pem = proxy_->ca_pem();
   if (!config_.policy.passthrough.empty()) spec.java_roots = system_roots();
   spec.open_stdin = config_.interactive;
+  if (config_.terminal) spec.terminal = terminal_ != nullptr ? terminal_->size() : usual_size;
   spec.ports = {80, 443};
   const auto& policy = config_.policy;
   for (const auto* rules : {&policy.hosts, &policy.tcp, &policy.passthrough}) {
@@ -303,6 +324,12 @@ void Run::on_started() {
   recorder().audit("command.started", data);
   if (config_.interactive && !config_.detach)
     in_.emplace(loop_, STDIN_FILENO, static_cast<Inlet::Handler&>(*this));
+  // Without input the keyboard stays with moat: Ctrl-C is a signal, passed on as such.
+  if (terminal_ != nullptr && config_.interactive) terminal_->lend();
+  resize();
+  if (config_.time_limit_ns > 0)
+    limit_.start(
+        std::chrono::duration_cast<Milliseconds>(std::chrono::nanoseconds(config_.time_limit_ns)));
   if (on_started_) on_started_();
 }
 
@@ -310,6 +337,7 @@ void Run::on_output(runtime::OutputStream stream, std::string_view bytes) {
   recorder().output(stream, bytes);
   auto& outlet = stream == runtime::OutputStream::out ? out_ : err_;
   if (!outlet) return;
+  if (terminal_ != nullptr) terminal_->written(bytes);
   outlet->write(bytes);
   if (!bytes.empty() && (one_file_ || stream == runtime::OutputStream::err))
     mid_line_ = bytes.back() != '\n';
@@ -378,6 +406,10 @@ void Run::stop(Milliseconds grace, const Asker& asker) {
   if (!grace_.running()) grace_.start(grace);
 }
 
+void Run::resize() {
+  if (terminal_ != nullptr && sandbox_) sandbox_->resize(terminal_->size());
+}
+
 void Run::kill(const Asker& asker) {
   if (ended_) return;
   recorder().audit("kill", asker.to_json());
@@ -390,6 +422,15 @@ void Run::kill(const Asker& asker) {
     return;
   }
   end(128 + SIGKILL, Json::object().set("reason", asker.by));
+}
+
+// As timeout(1), but that what does not end by itself is killed after a time.
+void Run::on_overdue() {
+  constexpr Milliseconds last_chance{10'000};
+  overdue_ = true;
+  failure_ = error(Errc::timeout, "the command was stopped, for its time limit of %s is over",
+                   human_duration(config_.time_limit_ns).c_str());
+  stop(last_chance, {"the time limit is over"});
 }
 
 Json Run::serve_control(const Json& request, const ControlServer::Peer& peer) {
@@ -427,8 +468,14 @@ void Run::end(int exit_status, Json how) {
 }
 
 void Run::end_command(int exit_status, Json how) {
+  if (overdue_) {
+    exit_status = exit_timed_out;
+    how.set("reason", failure_->message);
+  }
+  limit_.stop();
   ended_ = true;
   exit_status_ = exit_status;
+  if (terminal_ != nullptr && flushed()) terminal_->give_back();
   how.set("status", exit_status);
   ending_ = std::move(how);
   grace_.stop();
@@ -480,9 +527,15 @@ void Run::remove_sandbox() {
   }
 }
 
+bool Run::flushed() const {
+  return (!out_ || out_->empty()) && (!err_ || err_->empty());
+}
+
 void Run::finish_when_flushed() {
+  if (!flushed()) return;
+  // What is typed while the sandbox is removed is for the shell.
+  if (terminal_ != nullptr) terminal_->give_back();
   if (!removed_ || !settled_ || live_) return;
-  if ((out_ && !out_->empty()) || (err_ && !err_->empty())) return;
   control_.reset();
   // A sandbox that was never sealed has no story; the error has been told on the terminal.
   if (!sealed_) forget();

@@ -15,6 +15,7 @@
 #include "core/loop.h"
 #include "core/result.h"
 #include "grant.h"
+#include "host_terminal.h"
 #include "live_grants.h"
 #include "paths.h"
 #include "proxy/proxy.h"
@@ -31,10 +32,13 @@ class Run : private runtime::SandboxObserver,
             private Outlet::Handler,
             private Inlet::Handler {
  public:
+  // `terminal` is the person's, and null where there is none; it is lent to the command while that
+  // runs, if the configuration wants so. Outlives the run.
   // Everything that can be found wrong without an engine is found here, and then nothing is left
   // behind. The rest happens on the loop: `on_started`, the command runs; loop.stop(), all is over:
   // the command has ended, its record is signed, the engine has removed what it made.
   static Result<std::unique_ptr<Run>> create(Loop& loop, const Home& home, const Config& config,
+                                             HostTerminal* terminal,
                                              std::function<void()> on_started);
   ~Run() override;
   Run(const Run&) = delete;
@@ -45,6 +49,8 @@ class Run : private runtime::SandboxObserver,
   // SIGTERM to the command, SIGKILL to the whole sandbox `grace` later.
   void stop(Milliseconds grace, const Asker& asker);
   void kill(const Asker& asker);
+  // The person's terminal has another size, or was given back for a time.
+  void resize();
 
   [[nodiscard]] const std::string& id() const { return facts_.id; }
   [[nodiscard]] int exit_status() const { return exit_status_; }
@@ -54,7 +60,7 @@ class Run : private runtime::SandboxObserver,
   void tell_root() const;
 
  private:
-  Run(Loop& loop, Config config, std::function<void()> on_started);
+  Run(Loop& loop, Config config, HostTerminal* terminal, std::function<void()> on_started);
   Result<void> prepare(const Home& home);
   void give(const SecretValue& secret);
   Result<void> open_record(const Home& home, const std::vector<GrantUse>& grants);
@@ -66,11 +72,13 @@ class Run : private runtime::SandboxObserver,
   [[nodiscard]] int64_t elapsed() const;  // nanoseconds since the run was created
   void end_span(const char* name);        // from the last end_span to now
   Json serve_control(const Json& request, const ControlServer::Peer& peer);
+  void on_overdue();
   void end_command(int exit_status, Json how);  // what is on its way may take a moment more
   void end(int exit_status, Json how);
   void close_record();
   void remove_sandbox();
   void finish_when_flushed();
+  [[nodiscard]] bool flushed() const;
   void forget();
 
   // runtime::SandboxObserver
@@ -95,6 +103,7 @@ class Run : private runtime::SandboxObserver,
 
   Loop& loop_;
   Config config_;
+  HostTerminal* terminal_;
   std::function<void()> on_started_;
   std::vector<runtime::HomeFile> home_files_;  // of the grants: placeholders
   RunFacts facts_;
@@ -110,9 +119,11 @@ class Run : private runtime::SandboxObserver,
   std::optional<Outlet> err_;
   std::optional<Inlet> in_;
   Timer grace_;
+  Timer limit_;          // on the command's time
   int64_t born_ns_ = 0;  // monotonic
   int64_t span_from_ns_ = 0;
   bool keep_bodies_ = true;
+  bool overdue_ = false;  // it took longer
   bool sealed_ = false;
   bool killed_ = false;
   bool ended_ = false;

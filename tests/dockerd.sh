@@ -119,7 +119,8 @@ host_tree() {
 		apt-cache depends --recurse --installed --no-recommends --no-suggests --no-conflicts \
 			--no-breaks --no-replaces --no-enhances bash dash coreutils grep sed findutils git curl \
 			python3 python3-grpcio python3-websockets nodejs node-ws nghttp2-client redis-tools \
-			base-files netbase mawk procps util-linux tar gzip busybox-static openssh-client 2>/dev/null |
+			base-files netbase mawk procps util-linux tar gzip busybox-static openssh-client \
+			tmux vim-tiny ncurses-base libc-bin 2>/dev/null |
 			grep '^[a-z0-9]' | sort -u | xargs dpkg-query -L 2>/dev/null |
 			grep -E '^/(usr|bin|sbin|lib[0-9x]*|etc/alternatives)/' |
 			grep -vE '^/usr/share/(doc|man|locale|info|lintian)/' |

@@ -14,8 +14,8 @@ packages_for() {
 	demo) echo curl openssl python3-minimal libpython3-stdlib ;;
 	test) echo curl openssl gnutls-bin libnss3-tools python3 git mandoc busybox-static util-linux tcpdump iproute2 procps nodejs \
 		openjdk-17-jdk-headless redis-tools tinyproxy-bin nginx-light python3-grpcio \
-		python3-h2 python3-websockets node-ws nghttp2-client awscli python3-boto3 openssh-client openssh-server \
-		gh python3-pip skopeo twine ;;
+		python3-h2 python3-websockets node-ws nghttp2-client tmux vim-tiny awscli python3-boto3 openssh-client \
+		openssh-server gh python3-pip skopeo twine ;;
 	docker) echo docker.io iptables ;;
 	lint) echo clang clang-format clang-tidy libclang-rt-14-dev lld mandoc shellcheck ;;
 	*)

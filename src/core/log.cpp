@@ -13,6 +13,7 @@ namespace moat {
 namespace {
 
 Level shown = Level::info;
+const char* line_end = "\n";
 
 // Longer than any sentence of ours, shorter than PIPE_BUF: one write(2) that nothing cuts in two.
 constexpr size_t max_line = 4000;
@@ -34,6 +35,10 @@ void set_log_level(Level level) {
   shown = level;
 }
 
+void set_log_line_end(const char* text) {
+  line_end = text;
+}
+
 void log(Level level, const char* format, ...) {
   if (level > shown) return;
   const int saved = errno;
@@ -45,7 +50,7 @@ void log(Level level, const char* format, ...) {
   std::string line = printable(message, true);
   if (line.size() > max_line) line.resize(max_line);
   line.insert(0, prefix_of(level));
-  line += '\n';
+  line += line_end;
   // Nobody is left to tell when stderr itself is gone.
   [[maybe_unused]] const ssize_t written = write(STDERR_FILENO, line.data(), line.size());
   errno = saved;

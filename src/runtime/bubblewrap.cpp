@@ -66,10 +66,6 @@ class BubblewrapSandbox final : public SandboxBase, private Stream::Handler {
   Result<void> start(const std::string& bwrap, const std::string& init_path,
                      const SandboxSpec& spec);
 
-  void pause_output() override;
-  void resume_output() override;
-  bool write_stdin(std::string_view bytes) override;
-  void close_stdin() override;
   void remove(std::function<void(Result<void>)> done) override;
 
   using SandboxBase::fail;
@@ -77,6 +73,10 @@ class BubblewrapSandbox final : public SandboxBase, private Stream::Handler {
 
  private:
   void release_output() override;
+  void pause_streams() override;
+  void resume_streams() override;
+  bool write_stream(std::string_view bytes) override;
+  void end_stream() override;
   void kill_process() override;
   void let_go() override;
   Error explain(const Error& error) override;
@@ -165,14 +165,14 @@ Result<void> BubblewrapSandbox::start_child(const std::string& bwrap,
   return {};
 }
 
-void BubblewrapSandbox::pause_output() {
+void BubblewrapSandbox::pause_streams() {
   paused_ = true;
   if (!started()) return;
   if (out_) out_->pause_reading();
   if (err_) err_->pause_reading();
 }
 
-void BubblewrapSandbox::resume_output() {
+void BubblewrapSandbox::resume_streams() {
   if (!paused_) return;
   paused_ = false;
   if (!started()) return;
@@ -184,13 +184,13 @@ void BubblewrapSandbox::resume_output() {
   });
 }
 
-bool BubblewrapSandbox::write_stdin(std::string_view bytes) {
+bool BubblewrapSandbox::write_stream(std::string_view bytes) {
   if (!in_ || in_->closed()) return true;  // nobody reads it any more, as with a pipe's EPIPE
   in_->write(bytes);
   return !in_->full();
 }
 
-void BubblewrapSandbox::close_stdin() {
+void BubblewrapSandbox::end_stream() {
   if (in_) in_->end_writing();
 }
 

@@ -188,12 +188,12 @@ void DockerSandbox::on_exited(ExitStatus status) {
   SandboxBase::on_exited(status);
 }
 
-void DockerSandbox::pause_output() {
+void DockerSandbox::pause_streams() {
   paused_ = true;
   if (attach_ && started()) attach_->pause();
 }
 
-void DockerSandbox::resume_output() {
+void DockerSandbox::resume_streams() {
   paused_ = false;
   if (attach_ && started()) attach_->resume();
 }
@@ -204,11 +204,11 @@ void DockerSandbox::release_output() {
   attach_->release();
 }
 
-bool DockerSandbox::write_stdin(std::string_view bytes) {
+bool DockerSandbox::write_stream(std::string_view bytes) {
   return !attach_ || over() || attach_->write(bytes);
 }
 
-void DockerSandbox::close_stdin() {
+void DockerSandbox::end_stream() {
   if (attach_) attach_->end_writing();
 }
 

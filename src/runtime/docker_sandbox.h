@@ -20,10 +20,6 @@ class DockerSandbox final : public SandboxBase, private DockerAttach::Observer {
 
   void start();
 
-  void pause_output() override;
-  void resume_output() override;
-  bool write_stdin(std::string_view bytes) override;
-  void close_stdin() override;
   void remove(std::function<void(Result<void>)> done) override;
 
  private:
@@ -46,6 +42,10 @@ class DockerSandbox final : public SandboxBase, private DockerAttach::Observer {
   [[nodiscard]] std::string container_path(const char* rest) const;
 
   void release_output() override;
+  void pause_streams() override;
+  void resume_streams() override;
+  bool write_stream(std::string_view bytes) override;
+  void end_stream() override;
   void kill_process() override;
   void let_go() override;
   Error explain(const Error& error) override;

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -15,6 +16,12 @@
 #include "core/result.h"
 
 namespace moat::runtime {
+
+// In characters; 0 is unknown.
+struct TerminalSize {
+  uint16_t rows = 0;
+  uint16_t columns = 0;
+};
 
 struct Mount {
   std::string source;  // on the host, absolute; a directory or a file
@@ -43,9 +50,12 @@ struct SandboxSpec {
   uint32_t uid = 0;  // of the command, inside
   uint32_t gid = 0;
   std::string hostname = "moat";
-  std::string ca_pem;           // to be trusted inside
-  std::string java_roots;       // PEM: what Java, whose stores are replaced, trusts besides it
-  bool open_stdin = false;      // else the command's stdin is /dev/null
+  std::string ca_pem;       // to be trusted inside
+  std::string java_roots;   // PEM: what Java, whose stores are replaced, trusts besides it
+  bool open_stdin = false;  // else the command's stdin is /dev/null
+  // The command's streams are a terminal of its own; what it writes is OutputStream::out, and
+  // write_stdin() is its keyboard, whether open_stdin or not.
+  std::optional<TerminalSize> terminal;
   std::vector<uint16_t> ports;  // to listen on where the kernel has no nf_tables
   bool ssh_agent = false;       // a listener for clients of one, and SSH_AUTH_SOCK
   std::string known_hosts;      // lines, for ssh inside
@@ -96,6 +106,8 @@ class Sandbox {
   virtual bool write_stdin(std::string_view bytes) = 0;
   virtual void close_stdin() = 0;
   std::function<void()> on_stdin_drained;
+  // Of the command's terminal; programs on it get SIGWINCH.
+  virtual void resize(TerminalSize size) = 0;
   // To the command's process group.
   virtual void signal(int number) = 0;
   // SIGKILL to everything inside; on_exit follows.

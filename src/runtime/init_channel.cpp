@@ -63,6 +63,7 @@ Result<std::unique_ptr<InitChannel>> InitChannel::create(Loop& loop, const std::
   made->spec_ = std::move(*encoded);
   made->command_ = spec.command.front();
   made->workdir_ = spec.workdir;
+  made->has_terminal_ = spec.terminal.has_value();
   made->limit_ = limit;
   if (auto listening = made->listen_in(directory); !listening) return listening.error();
   made->deadline_.start(limit);
@@ -238,10 +239,8 @@ Result<void> InitChannel::handle(const InitMessage& message) {
       return {};
     }
     case MOAT_MSG_STARTED:
-      if (state_ != State::starting || !body.empty()) break;
-      state_ = State::running;
-      observer_.on_started();
-      return {};
+      if (state_ != State::starting) break;
+      return take_started(body);
     case MOAT_MSG_FAILED:
       return take_failure(body);
     case MOAT_MSG_DIALED:
@@ -259,6 +258,21 @@ Result<void> InitChannel::handle(const InitMessage& message) {
       break;
   }
   return error(Errc::invalid, "message %u, which does not belong here", message.type);
+}
+
+Result<void> InitChannel::take_started(std::string_view body) {
+  if (!body.empty()) return error(Errc::invalid, "a start with something to say");
+  Fd terminal;
+  if (has_terminal_) {
+    auto fds = messages_.take(1);
+    if (!fds) return fds.error();
+    terminal = std::move(fds->front());
+    if (auto checked = check_terminal(terminal.get()); !checked) return checked;
+    if (auto set = set_non_blocking(terminal.get()); !set) return set.error();
+  }
+  state_ = State::running;
+  observer_.on_started(std::move(terminal));
+  return {};
 }
 
 Result<void> InitChannel::take_failure(std::string_view body) {

@@ -32,8 +32,9 @@ class InitObserver {
   virtual ~InitObserver() = default;
   // The seal is proved and the listeners are here; the command waits for go().
   virtual void on_sealed(std::vector<SandboxListener> listeners, const SealProof& proof) = 0;
-  // The command's exec succeeded.
-  virtual void on_started() = 0;
+  // The command's exec succeeded. `terminal` is the master of its terminal, non-blocking, where the
+  // spec has one.
+  virtual void on_started(Fd terminal) = 0;
   // Nothing of the agent's has run and moat-init ends. `shell_status` as in SandboxObserver.
   virtual void on_failed(const Error& error, int shell_status) = 0;
   // The command has ended, and everything else inside with it.
@@ -99,6 +100,7 @@ class InitChannel {
   void handle_messages();
   Result<void> handle(const InitMessage& message);
   Result<void> take_failure(std::string_view body);
+  Result<void> take_started(std::string_view body);
   Result<void> take_dialed(std::string_view body);
   [[nodiscard]] bool is_going() const {
     return state_ == State::starting || state_ == State::running;
@@ -114,6 +116,7 @@ class InitChannel {
   std::string spec_;     // encoded; gone once sent
   std::string command_;  // its first word, for messages
   std::string workdir_;
+  bool has_terminal_ = false;
   ucred peer_{};
   State state_ = State::listening;
   Milliseconds limit_{};

@@ -1,7 +1,10 @@
 #include "runtime/init_messages.h"
 
+#include <fcntl.h>
 #include <netinet/in.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 
 #include <algorithm>
@@ -160,6 +163,15 @@ Result<void> check_listener(int fd, SandboxListener::Kind kind, bool ipv6) {
                      socket_option(fd, SO_PROTOCOL) == protocol &&
                      socket_option(fd, SO_ACCEPTCONN) == (udp ? 0 : 1) && is_bound(fd, ipv6);
   if (!right) return error(Errc::invalid, "a descriptor that is not the listener it should be");
+  return {};
+}
+
+Result<void> check_terminal(int fd) {
+  struct stat status {};
+  unsigned number = 0;
+  if (fstat(fd, &status) != 0 || !S_ISCHR(status.st_mode) || ioctl(fd, TIOCGPTN, &number) != 0 ||
+      (fcntl(fd, F_GETFL) & O_ACCMODE) != O_RDWR)
+    return error(Errc::invalid, "a descriptor that is no terminal's");
   return {};
 }
 

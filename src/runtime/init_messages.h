@@ -55,4 +55,7 @@ Result<ExitStatus> parse_exit(std::string_view body);
 // this family? The sandbox sent it, so it is asked, not believed.
 Result<void> check_listener(int fd, SandboxListener::Kind kind, bool ipv6);
 
+// Is it the master of a terminal?
+Result<void> check_terminal(int fd);
+
 }  // namespace moat::runtime

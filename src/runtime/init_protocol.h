@@ -10,7 +10,8 @@
  *   listeners: kinds + descriptors -->
  *   sealed: the proof, as text   ---->
  *                                <----  go
- *   started: (empty)             ---->  the command's exec succeeded
+ *   started: (empty)             ---->  the command's exec succeeded; with the other end of its
+ *                                       terminal, where the spec has MOAT_SPEC_TERMINAL
  *   or failed: stage and errno   ---->  nothing of the agent's has run; init exits
  *                                <----  signal: a number, for the command's process group
  *                                <----  dial: a port; init connects to it inside
@@ -58,8 +59,9 @@ enum moat_spec_item {
   MOAT_SPEC_STORE_PATH = 16,  /* repeated: a glob(7) pattern; each file that matches becomes it */
   MOAT_SPEC_AGENT = 17,       /* where to listen for clients of an SSH agent; no agent without it */
   MOAT_SPEC_KNOWN_HOSTS = 18, /* lines to append to /etc/ssh/ssh_known_hosts */
-  MOAT_SPEC_HOME_FILE = 24    /* repeated: a path below HOME, a line break, and what the file holds;
-                                 made, with its directories, and owned by uid, where there is none */
+  MOAT_SPEC_TERMINAL = 19, /* "ROWS COLUMNS": the command's streams are a terminal of this size */
+  MOAT_SPEC_HOME_FILE = 24 /* repeated: a path below HOME, a line break, and what the file holds;
+                              made, with its directories, and owned by uid, where there is none */
 };
 
 enum moat_listener_kind {

@@ -64,6 +64,7 @@ InitSpec make_init_spec(const SandboxSpec& spec, bool nest) {
   made.hostname = spec.hostname;
   made.ca_pem = spec.ca_pem;
   made.nest = nest;
+  made.terminal = spec.terminal;
   // A CA that cannot be read is one that moat-init will refuse by itself.
   if (auto store = java_trust_store(spec.ca_pem + spec.java_roots); store && !spec.ca_pem.empty())
     made.java_store = std::move(*store);
@@ -131,6 +132,8 @@ Result<std::string> encode_init_spec(const InitSpec& spec) {
     encoder.item(MOAT_SPEC_STORE, hex(spec.java_store));
     for (const std::string& path : java_store_paths) encoder.item(MOAT_SPEC_STORE_PATH, path);
   }
+  if (spec.terminal)
+    encoder.item(MOAT_SPEC_TERMINAL, format("%u %u", spec.terminal->rows, spec.terminal->columns));
   if (!spec.agent.empty()) encoder.item(MOAT_SPEC_AGENT, spec.agent);
   if (!spec.known_hosts.empty()) encoder.item(MOAT_SPEC_KNOWN_HOSTS, spec.known_hosts);
   for (const uint16_t port : spec.ports) encoder.number(MOAT_SPEC_PORT, port);

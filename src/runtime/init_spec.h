@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -33,6 +34,7 @@ struct InitSpec {
   bool redirect = true;         // false: do as if the kernel had no nf_tables
   std::string agent;            // where an SSH agent is to be found; "" for none
   std::string known_hosts;      // lines for ssh
+  std::optional<TerminalSize> terminal;
 };
 
 // From what the engine is told. A bundle that lies in a mount is left alone: it is the host's. HOME

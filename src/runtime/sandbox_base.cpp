@@ -66,13 +66,56 @@ void SandboxBase::on_sealed(std::vector<SandboxListener> listeners, const SealPr
   observer_.on_sealed(std::move(listeners), proof);
 }
 
-void SandboxBase::on_started() {
+void SandboxBase::on_started(Fd terminal) {
   started_ = true;
+  if (terminal) {
+    TerminalStream::Observer& observer = *this;
+    terminal_ = std::make_unique<TerminalStream>(loop_, std::move(terminal), observer);
+    terminal_ended_ = false;
+  }
   // What was held back till now is output of the command's, and has its end once it is given.
   output_ended_ = deciding_ = false;
   const auto alive = life();
   observer_.on_started();
   if (!alive.expired() && !over_) release_output();
+}
+
+void SandboxBase::pause_output() {
+  pause_streams();
+  if (terminal_) terminal_->pause();
+}
+
+void SandboxBase::resume_output() {
+  resume_streams();
+  if (terminal_) terminal_->resume();
+}
+
+bool SandboxBase::write_stdin(std::string_view bytes) {
+  return terminal_ ? terminal_->write(bytes) : write_stream(bytes);
+}
+
+void SandboxBase::close_stdin() {
+  // A keyboard has no end. Programs hear of one by Ctrl-D, which whoever types sends as it is.
+  if (!terminal_) end_stream();
+}
+
+void SandboxBase::resize(TerminalSize size) {
+  if (terminal_) terminal_->resize(size);
+}
+
+void SandboxBase::on_terminal_output(std::string_view bytes) {
+  if (!over_) observer_.on_output(OutputStream::out, bytes);
+}
+
+void SandboxBase::on_terminal_drained() {
+  if (!on_stdin_drained) return;
+  const auto drained = on_stdin_drained;  // it may destroy us
+  drained();
+}
+
+void SandboxBase::on_terminal_end() {
+  terminal_ended_ = true;
+  conclude();
 }
 
 void SandboxBase::on_failed(const Error& error, int shell_status) {
@@ -107,7 +150,7 @@ void SandboxBase::output_ended() {
 }
 
 void SandboxBase::conclude() {
-  if (over_ || deciding_ || !process_status_ || !output_ended_) {
+  if (over_ || deciding_ || !process_status_ || !output_ended_ || !terminal_ended_) {
     if (deciding_ && channel_over_) decide();
     return;
   }
@@ -159,6 +202,8 @@ void SandboxBase::end() {
   over_ = true;
   patience_.stop();
   channel_.reset();
+  // From the loop, for we may be in a callback of it.
+  loop_.defer([terminal = std::shared_ptr<TerminalStream>(std::move(terminal_))] {});
   let_go();
 }
 

@@ -13,14 +13,21 @@
 #include "core/result.h"
 #include "runtime/engine.h"
 #include "runtime/init_channel.h"
+#include "runtime/terminal_stream.h"
 
 namespace moat::runtime {
 
-class SandboxBase : public Sandbox, protected InitObserver {
+class SandboxBase : public Sandbox, protected InitObserver, private TerminalStream::Observer {
  public:
   void go() final;
   void signal(int number) final;
   void kill() final;
+  // By the command's terminal, where it has one.
+  void pause_output() final;
+  void resume_output() final;
+  bool write_stdin(std::string_view bytes) final;
+  void close_stdin() final;
+  void resize(TerminalSize size) final;
   void dial(uint16_t port, std::function<void(Result<Fd>)> done) final;
 
  protected:
@@ -28,8 +35,12 @@ class SandboxBase : public Sandbox, protected InitObserver {
 
   // What an engine does its own way.
   virtual void release_output() = 0;  // the command runs: give its output to the observer
-  virtual void kill_process() = 0;    // SIGKILL to moat-init, or to what holds it
-  virtual void let_go() = 0;          // it is over: hold nothing more of the sandbox
+  virtual void pause_streams() = 0;
+  virtual void resume_streams() = 0;
+  virtual bool write_stream(std::string_view bytes) = 0;  // false: full
+  virtual void end_stream() = 0;                          // of its stdin
+  virtual void kill_process() = 0;  // SIGKILL to moat-init, or to what holds it
+  virtual void let_go() = 0;        // it is over: hold nothing more of the sandbox
   // Called when moat-init ended before the command ran. `error` is what we know; the answer says it
   // with the engine's own words.
   virtual Error explain(const Error& error) = 0;
@@ -57,12 +68,16 @@ class SandboxBase : public Sandbox, protected InitObserver {
   [[nodiscard]] std::weak_ptr<const int> life() const { return life_; }
 
   void on_sealed(std::vector<SandboxListener> listeners, const SealProof& proof) final;
-  void on_started() final;
+  void on_started(Fd terminal) final;
   void on_failed(const Error& error, int shell_status) final;
   void on_exited(ExitStatus status) override;
   void on_lost(const Error& error) final;
 
  private:
+  void on_terminal_output(std::string_view bytes) override;
+  void on_terminal_drained() override;
+  void on_terminal_end() override;
+
   void conclude();
   void decide();
   void finish(ExitStatus status);
@@ -73,7 +88,9 @@ class SandboxBase : public Sandbox, protected InitObserver {
   SandboxObserver& observer_;
   std::shared_ptr<const int> life_ = std::make_shared<const int>(0);
   std::unique_ptr<InitChannel> channel_;
-  Timer patience_;  // for what must follow shortly from what was heard
+  std::unique_ptr<TerminalStream> terminal_;  // from on_started to the end, where there is one
+  bool terminal_ended_ = true;                // as far as there is one
+  Timer patience_;                            // for what must follow shortly from what was heard
   bool started_ = false;
   bool killed_ = false;        // at our owner's wish
   bool forced_ = false;        // killed because patience was over

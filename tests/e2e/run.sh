@@ -52,7 +52,7 @@ skip() {
 	if [ -n "${CI:-}" ]; then failed=$((failed + 1)); fi
 }
 
-suites=${*:-anchors aws clients http2 escape secrets record lifecycle audit errors grant vault refresh providers registries proxy_command trace tcp ssh upstream http_versions websockets streams idle durability}
+suites=${*:-anchors aws clients http2 escape secrets record lifecycle audit errors grant vault refresh providers registries proxy_command terminal trace tcp ssh upstream http_versions websockets streams idle durability}
 run_all() { # label
 	for suite in $suites; do
 		case $suite in

@@ -138,6 +138,25 @@ class LifeCycle(MoatTest):
     def pid_of(self, process):
         return process.pid  # setpriv(1) replaces itself by moat
 
+    def test_a_time_limit_ends_it(self):
+        flag = self.run_moat("sh", "-c", "echo begun; sleep 100", flags=["--timeout", "1s"],
+                             expect=124)
+        self.assertEqual(flag.stdout, "begun\n")
+        self.assertIn("its time limit of 1.0 s is over", flag.stderr)
+        self.assertEqual(self.last_run()["exit_status"], 124)
+        shown = self.moat("audit", "show", "--json").stdout
+        records = {record["type"]: record["data"] for record in map(json.loads, shown.splitlines())}
+        self.assertEqual(records["run.created"]["time_limit_ms"], 1000)
+        self.assertIn("time limit", records["run.ended"]["reason"])
+        self.assertEqual(records["stop"]["by"], "the time limit is over")
+        self.write_config("limits: {time: 1s}\n")
+        self.run_moat("sh", "-c", "trap 'exit 3' TERM; while :; do sleep 0.05; done", expect=124)
+        self.run_moat("true", flags=["--timeout", "1h"])
+        for bad in ("0", "soon", "-1", "1.5h"):
+            done = self.moat(*self.run_arguments("true", flags=["--timeout=" + bad]))
+            self.assertEqual(done.returncode, 125, bad)
+            self.assertIn("--timeout", done.stderr)
+
     def test_killed_supervisor(self):
         script = (
             "import socket, time\n"

@@ -41,7 +41,7 @@ struct Recorder : runtime::InitObserver {
     listeners = std::move(all);
     proof = seal;
   }
-  void on_started() override { started = true; }
+  void on_started(Fd /*terminal*/) override { started = true; }
   void on_failed(const Error& error, int status) override {
     failed = error;
     shell_status = status;

@@ -274,6 +274,55 @@ void stdin_that_nobody_reads_does_no_harm(ConformanceTest& t) {
   assert_true(whole);
 }
 
+void a_command_may_have_a_terminal(ConformanceTest& t) {
+  t.spec.terminal = TerminalSize{33, 111};
+  t.start({"sh", "-c",
+           "test -t 0 && test -t 1 && test -t 2 && tty && stty size; echo to-err >&2; "
+           "read line </dev/tty; echo \"got $line\"; exit 5"});
+  test::turn_until(
+      t.loop, [&] { return t.seen.out.find("to-err") != std::string::npos || t.seen.over(); },
+      enough);
+  if (!t.seen.over()) t.seen.sandbox->write_stdin("hi\n");
+  assert_true(t.finish());
+  const std::string& out = t.seen.out;
+  assert_true(out.starts_with("/dev/pts/0\r\n33 111\r\n"));
+  assert_true(out.find("to-err\r\n") != std::string::npos);
+  assert_true(out.ends_with("got hi\r\n"));
+  assert_string_equal(t.seen.err.c_str(), "");
+  assert_true(t.seen.exit && t.seen.exit->code == 5);
+}
+
+void a_terminal_has_a_keyboard_and_a_size(ConformanceTest& t) {
+  t.spec.terminal = TerminalSize{};
+  t.start({"sh", "-c", "trap 'stty size; echo again' WINCH; echo ready; while :; do read x; done"});
+  const auto until = [&t](const char* text) {
+    return test::turn_until(
+        t.loop, [&] { return t.seen.out.find(text) != std::string::npos || t.seen.over(); },
+        enough);
+  };
+  assert_true(until("ready"));
+  t.seen.sandbox->resize({50, 132});
+  assert_true(until("50 132"));
+  t.seen.sandbox->write_stdin("\x03");
+  assert_true(t.finish());
+  assert_true(t.seen.exit && t.seen.exit->signal == SIGINT);
+}
+
+void a_terminal_loses_nothing(ConformanceTest& t) {
+  t.spec.terminal = TerminalSize{24, 80};
+  t.start({"sh", "-c", "stty -onlcr; head -c 3000000 /dev/zero | tr '\\0' 'x'; echo end"});
+  t.seen.on_first_output = [&t] { t.seen.sandbox->pause_output(); };
+  test::turn_until(
+      t.loop, [&] { return !t.seen.out.empty(); }, enough);
+  const size_t before = t.seen.out.size();
+  for (int i = 0; i < 20; ++i) t.loop.turn(Milliseconds(5));
+  assert_int_equal(t.seen.out.size(), before);
+  t.seen.sandbox->resume_output();
+  assert_true(t.finish());
+  assert_int_equal(t.seen.out.size(), 3'000'004);
+  assert_true(t.seen.out.ends_with("xend\n"));
+}
+
 void without_stdin_there_is_dev_null(ConformanceTest& t) {
   assert_int_equal(t.shell("cat; echo end"), 0);
   const bool empty = t.seen.out == "end\n";
@@ -545,6 +594,9 @@ int main(int argc, char** argv) {
       MOAT_TEST(ConformanceTest, a_very_short_life_loses_nothing),
       MOAT_TEST(ConformanceTest, stdin_goes_in_and_ends),
       MOAT_TEST(ConformanceTest, stdin_that_nobody_reads_does_no_harm),
+      MOAT_TEST(ConformanceTest, a_command_may_have_a_terminal),
+      MOAT_TEST(ConformanceTest, a_terminal_has_a_keyboard_and_a_size),
+      MOAT_TEST(ConformanceTest, a_terminal_loses_nothing),
       MOAT_TEST(ConformanceTest, without_stdin_there_is_dev_null),
       MOAT_TEST(ConformanceTest, paused_output_waits_and_loses_nothing),
       MOAT_TEST(ConformanceTest, output_paused_beyond_the_end_of_the_command_is_kept),

@@ -81,6 +81,7 @@ struct ChannelTest : InitObserver {
   int shell_status = 0;
   std::optional<Error> failed;
   std::optional<Error> lost;
+  Fd terminal;
   std::optional<ExitStatus> exited;
   std::string destroy_in;  // the callback in which the channel is destroyed
 
@@ -120,7 +121,11 @@ struct ChannelTest : InitObserver {
     channel->go();
     told("sealed");
   }
-  void on_started() override { ++started, told("started"); }
+  void on_started(Fd master) override {
+    ++started;
+    terminal = std::move(master);
+    told("started");
+  }
   void on_failed(const Error& error, int status) override {
     ++ends, failed = error, shell_status = status, told("failed");
   }
@@ -490,6 +495,32 @@ void a_hello_cut_anywhere_changes_nothing(ChannelTest& t) {
   assert_true(sealed);
 }
 
+void a_terminal_must_be_one(ChannelTest& t) {
+  t.spec.terminal = TerminalSize{24, 80};
+  const std::string started = message(MOAT_MSG_STARTED, "");
+  const Fd master(open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC));
+  assert_true(master.get() >= 0);
+  const Fd reading(open("/dev/ptmx", O_RDONLY | O_NOCTTY | O_CLOEXEC));
+  const Fd device(open("/dev/zero", O_RDWR | O_CLOEXEC));
+  auto pipe = make_pipe();
+  for (const int fd : {-1, t.tcp.get(), device.get(), pipe->first.get(), reading.get()}) {
+    t.open_channel();
+    const bool sealed = t.seal_it();
+    assert_true(sealed);
+    send_with(t.peer.get(), started, fd < 0 ? std::vector<int>() : std::vector<int>{fd});
+    const bool lost = t.lost_it();
+    assert_true(lost && t.started == 0);
+  }
+  t.open_channel();
+  const bool sealed = t.seal_it();
+  assert_true(sealed);
+  send_with(t.peer.get(), started, {master.get()});
+  const bool begun = turn_until(t.loop, [&] { return t.started == 1 || t.ends > 0; });
+  assert_true(begun && t.started == 1 && t.terminal);
+  assert_true((fcntl(t.terminal.get(), F_GETFL) & O_NONBLOCK) != 0);
+  assert_int_equal(fcntl(t.terminal.get(), F_GETFD), FD_CLOEXEC);
+}
+
 void a_failure_says_what_to_do(ChannelTest& t) {
   struct Case {
     int number;
@@ -655,6 +686,7 @@ int main() {
       MOAT_TEST(ChannelTest, a_conversation_may_come_byte_by_byte),
       MOAT_TEST(ChannelTest, a_conversation_cut_anywhere_is_lost),
       MOAT_TEST(ChannelTest, a_hello_cut_anywhere_changes_nothing),
+      MOAT_TEST(ChannelTest, a_terminal_must_be_one),
       MOAT_TEST(ChannelTest, a_failure_says_what_to_do),
       MOAT_TEST(ChannelTest, a_dial_gives_a_connection_or_the_reason),
       MOAT_TEST(ChannelTest, dials_have_a_limit),

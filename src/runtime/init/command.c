@@ -92,14 +92,19 @@ static void take_the_stage(void) {
   }
 }
 
-static _Noreturn void become_command(const struct spec* spec, char** environment, int sync) {
+static _Noreturn void become_command(const struct spec* spec, const struct terminal* terminal,
+                                     char** environment, int sync) {
   char go;
   ssize_t got;
   do got = read(sync, &go, 1);
   while (got < 0 && errno == EINTR);
   if (got != 1) _exit(EXIT_MOAT);
 
-  take_the_stage();
+  if (terminal->slave < 0) {
+    take_the_stage();
+  } else if (!terminal_take(terminal)) {
+    give_up(sync, "terminal");
+  }
   const char* failed = privileges_drop_command(spec);
   if (failed != NULL) give_up(sync, failed);
   umask(022);
@@ -130,15 +135,18 @@ static int status_of(const struct failure* failure) {
 }
 
 pid_t command_start(const struct spec* spec, char** environment) {
+  struct terminal terminal;
+  terminal_open(&terminal, spec);
   int sync[2];
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sync) != 0) fail(errno, "socketpair");
   pid_t pid = fork();
   if (pid < 0) fail(errno, "fork");
   if (pid == 0) {
     close(sync[0]);
-    become_command(spec, environment, sync[1]);
+    become_command(spec, &terminal, environment, sync[1]);
   }
   close(sync[1]);
+  if (terminal.slave >= 0) close(terminal.slave);
   /* The child has kept what it needs; it waits until we are harmless. */
   privileges_drop_init(spec);
   let_go_of_streams();
@@ -151,5 +159,7 @@ pid_t command_start(const struct spec* spec, char** environment) {
   close(sync[0]);
   if (got == (ssize_t)sizeof failure)
     fail_with(status_of(&failure), failure.error, "%s", failure.stage);
+  channel_send(MOAT_MSG_STARTED, NULL, 0, &terminal.master, terminal.master >= 0 ? 1 : 0);
+  if (terminal.master >= 0) close(terminal.master);
   return pid;
 }

@@ -52,7 +52,8 @@ struct spec {
   gid_t gid;
   uint16_t ports[MOAT_INIT_MAX_PORTS];
   size_t port_count;
-  bool nest, new_privs, redirect;
+  uint16_t rows, columns;
+  bool terminal, nest, new_privs, redirect;
 };
 /* NULL, or what is wrong with it. The strings lie in `bytes`, which is changed. */
 const char* spec_parse(struct spec* spec, unsigned char* bytes, size_t size);
@@ -159,7 +160,16 @@ void close_from(int first, bool on_exec_only);
 /* filter.c: no sockets but of the families that the seal covers. False and errno. */
 bool filter_sockets(void);
 
-/* command.c: the command's process, up to its exec. */
+/* terminal.c: the command's own, where the spec wants one. */
+
+struct terminal {
+  int master, slave; /* -1: there is none */
+};
+void terminal_open(struct terminal* terminal, const struct spec* spec);
+/* In the command's process: its streams and its session are on the terminal from here on. */
+bool terminal_take(const struct terminal* terminal);
+
+/* command.c: the command's process, up to its exec; then MOAT_MSG_STARTED. */
 pid_t command_start(const struct spec* spec, char** environment);
 
 /* supervise.c: until the command has ended. */

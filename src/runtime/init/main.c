@@ -52,6 +52,5 @@ int main(int argc, char** argv) {
 
   free(channel_receive(MOAT_MSG_GO, 0, &size));
   pid_t command = command_start(&spec, files_environment(&files, &spec));
-  channel_send(MOAT_MSG_STARTED, NULL, 0, NULL, 0);
   supervise(command);
 }

@@ -29,6 +29,19 @@ static bool parse_flag(const char* text, bool* value) {
   return (*text == '0' || *text == '1') && text[1] == '\0';
 }
 
+/* "ROWS COLUMNS" */
+static bool parse_size(char* text, struct spec* spec) {
+  char* space = strchr(text, ' ');
+  if (space == NULL) return false;
+  *space = '\0';
+  unsigned long rows, columns;
+  if (!parse_decimal(text, UINT16_MAX, &rows) || !parse_decimal(space + 1, UINT16_MAX, &columns))
+    return false;
+  spec->rows = (uint16_t)rows;
+  spec->columns = (uint16_t)columns;
+  return true;
+}
+
 static const char* take(struct spec* spec, unsigned tag, char* text) {
   unsigned long number;
   switch (tag) {
@@ -72,6 +85,9 @@ static const char* take(struct spec* spec, unsigned tag, char* text) {
     case MOAT_SPEC_AGENT:
       spec->agent = text;
       return *text == '/' ? NULL : "spec: the agent's path is not absolute";
+    case MOAT_SPEC_TERMINAL:
+      spec->terminal = true;
+      return parse_size(text, spec) ? NULL : "spec: terminal";
     case MOAT_SPEC_KNOWN_HOSTS:
       spec->known_hosts = text;
       return NULL;
