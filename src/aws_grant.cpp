@@ -16,6 +16,59 @@ namespace {
 constexpr Milliseconds tool_limit{60'000};
 constexpr size_t largest_output = 64 * 1024;
 constexpr const char* amazons_hosts[] = {"*.amazonaws.com", "*.amazonaws.com.cn", "*.api.aws"};
+constexpr const char* public_registry = "public.ecr.aws";
+
+// What some of Amazon's services answer is a credential of its own, with which tools other than
+// AWS's then go to a registry, unsigned. Those of public.ecr.aws in turn are given others there.
+struct AwsMinting {
+  const char* host;
+  const char* path;  // "": any
+  proxy::JsonPath member;
+  proxy::JsonPath expires;
+  bool basic;  // AWS:PASSWORD in base64
+  const char* taker;
+};
+const std::vector<AwsMinting>& aws_mintings() {
+  static const proxy::JsonPath ecr = {"authorizationData", "authorizationToken"};
+  static const proxy::JsonPath ecr_end = {"authorizationData", "expiresAt"};
+  static const proxy::JsonPath artifact = {"authorizationToken"};
+  static const std::vector<AwsMinting> list = {
+      {"api.ecr.*.amazonaws.com", "", ecr, ecr_end, true, "*.dkr.ecr.*.amazonaws.com"},
+      {"ecr.*.amazonaws.com", "", ecr, ecr_end, true, "*.dkr.ecr.*.amazonaws.com"},
+      {"ecr.*.api.aws", "", ecr, ecr_end, true, "*.dkr.ecr.*.amazonaws.com"},
+      {"api.ecr.*.amazonaws.com.cn", "", ecr, ecr_end, true, "*.dkr.ecr.*.amazonaws.com.cn"},
+      {"api.ecr-public.*.amazonaws.com", "", ecr, ecr_end, true, "public.ecr.aws"},
+      {"public.ecr.aws", "/token", {"token"}, {}, false, "public.ecr.aws"},
+      {"codeartifact.*.amazonaws.com",
+       "/v1/authorization-token",
+       artifact,
+       {"expiration"},
+       false,
+       "*.d.codeartifact.*.amazonaws.com"},
+      {"codeartifact.*.api.aws",
+       "/v1/authorization-token",
+       artifact,
+       {"expiration"},
+       false,
+       "*.d.codeartifact.*.amazonaws.com"},
+  };
+  return list;
+}
+
+void add_mintings(GrantUse& use, const std::vector<std::string>& homes) {
+  for (const AwsMinting& each : aws_mintings()) {
+    proxy::Minting minting;
+    minting.label = use.name;
+    minting.host = each.host;
+    if (*each.path != '\0') minting.paths = {each.path};
+    minting.members = {each.member};
+    minting.expires = each.expires;
+    minting.basic = each.basic;
+    minting.takers = {each.taker};
+    minting.homes = homes;
+    use.mintings.push_back(std::move(minting));
+  }
+}
 
 proxy::HostRule rule_for(const std::string& host, bool local) {
   proxy::HostRule rule;
@@ -158,6 +211,17 @@ Result<GrantUse> use_aws_grant(const store::Sealed& sealed) {
   }
   for (const std::string& pattern : settings.hosts)
     use.hosts.push_back(rule_for(pattern, !host.empty()));
+  if (host.empty()) {
+    std::vector<std::string> homes = settings.hosts;
+    homes.emplace_back(public_registry);
+    use.hosts.push_back(rule_for(homes.back(), false));
+    proxy::Injection nothing;  // but what the agent brings of its own goes, as where is signed
+    nothing.label = use.name;
+    nothing.host = public_registry;
+    nothing.place = proxy::Injection::Place::none;
+    use.injections.push_back(std::move(nothing));
+    add_mintings(use, homes);
+  }
   settings.credential_headers = credential_headers();
   settings.placeholder = proxy::placeholder_aws_keys();
   use.placeholder = {use.name, settings.placeholder.access_key, settings.hosts};

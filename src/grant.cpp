@@ -67,6 +67,11 @@ proxy::Injection injection_for(const GrantUse& use, const ProviderHost& host,
       colon == std::string_view::npos ? secret.clone() : Secret(secret.reveal().substr(colon + 1));
   if (host.place == Place::query) injection.place = proxy::Injection::Place::query;
   if (host.place == Place::path) injection.place = proxy::Injection::Place::path;
+  if (host.place == Place::json) {
+    injection.place = proxy::Injection::Place::json;
+    injection.members = host.members;
+    injection.paths = host.paths;
+  }
   return injection;
 }
 
@@ -108,6 +113,13 @@ void add_host(GrantUse& use, const ProviderHost& entry, const std::string& host,
   if (!entry.refuse.empty()) use.guards.push_back(guard_for(use, entry, pattern));
   if (entry.place != ProviderHost::Place::none)
     use.injections.push_back(injection_for(use, entry, pattern, secret));
+  if (entry.minted && entry.place == ProviderHost::Place::none) {
+    proxy::Injection nothing;  // but what the agent brings of its own goes
+    nothing.label = use.name;
+    nothing.host = pattern;
+    nothing.place = proxy::Injection::Place::none;
+    use.injections.push_back(std::move(nothing));
+  }
   for (const std::string& name : entry.without) {
     proxy::Injection removal;
     removal.label = use.name;
@@ -115,6 +127,27 @@ void add_host(GrantUse& use, const ProviderHost& entry, const std::string& host,
     removal.header = name;
     removal.place = proxy::Injection::Place::query;
     use.injections.push_back(std::move(removal));
+  }
+}
+
+void add_mintings(GrantUse& use, const ProviderSite& site, const std::string& host) {
+  std::vector<std::string> takers;
+  std::vector<std::string> homes;
+  for (const ProviderHost& entry : site.hosts) {
+    if (entry.minted) takers.push_back(for_host(entry.host, host));
+    homes.push_back(for_host(entry.host, host));
+  }
+  for (const ProviderHost& entry : site.hosts) {
+    if (entry.mints.empty()) continue;
+    proxy::Minting minting;
+    minting.label = use.name;
+    minting.host = for_host(entry.host, host);
+    minting.paths = entry.paths;
+    minting.members = entry.mints;
+    minting.expires = entry.expires;
+    minting.takers = takers;
+    minting.homes = homes;
+    use.mintings.push_back(std::move(minting));
   }
 }
 
@@ -237,6 +270,7 @@ Result<GrantUse> use_grant(const Provider& provider, const store::Sealed& sealed
   use.profile = sealed.profile;
   for (const ProviderHost& entry : site->hosts)
     add_host(use, entry, *host, *host != provider.host, sealed.secret);
+  add_mintings(use, *site, *host);
   give_placeholder(use, *site, *host, sealed.facts["about"]);
   return use;
 }

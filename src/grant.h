@@ -16,6 +16,7 @@
 #include "paths.h"
 #include "provider.h"
 #include "proxy/injection.h"
+#include "proxy/minting.h"
 #include "proxy/policy.h"
 #include "proxy/request_signer.h"
 #include "runtime/engine.h"
@@ -31,6 +32,7 @@ struct GrantUse {
   std::string source;   // where the secret came from, for the record
   std::string profile;  // of the vault, that it is in; "" for the default
   std::vector<proxy::Injection> injections;
+  std::vector<proxy::Minting> mintings;
   std::vector<proxy::HostRule> hosts;   // that strict policy lets through
   std::vector<proxy::HostRule> guards;  // what no policy lets through
   std::vector<proxy::HostRule> tcp;     // what is carried as bytes, likewise

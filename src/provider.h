@@ -19,7 +19,7 @@ struct Yaml;
 
 // How a provider's secret is put on requests for one host.
 struct ProviderHost {
-  enum class Place { none, header, basic, query, path };
+  enum class Place { none, header, basic, query, path, json };
   std::string host;           // pattern; "{host}" stands for the server that the grant is for
   Place place = Place::none;  // none: part of the service, but takes no credential
   std::string name;           // of the header or parameter; of a path, what comes before: "/bot"
@@ -27,6 +27,11 @@ struct ProviderHost {
   std::string user;           // of Basic; "": the secret is USER:PASSWORD
   std::vector<std::string> without;  // parameters that are removed from the query
   std::vector<std::string> refuse;   // paths that give out credentials: nobody in a sandbox asks
+  std::vector<std::string> members;  // of JSON: what leads to it
+  std::vector<std::string> paths;    // of JSON and of `mints`: how those paths begin; empty: all
+  std::vector<std::vector<std::string>> mints;  // where tokens stand in its answers' JSON
+  std::vector<std::string> expires;             // and for how long they are good; may be empty
+  bool minted = false;                          // takes such tokens
 };
 
 // Where a credential may already be on this machine.

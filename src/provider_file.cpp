@@ -22,6 +22,13 @@ bool is_header_name(std::string_view name) {
                               "vwxyz0123456789-_") == std::string_view::npos;
 }
 
+// How a path begins, in its one spelling.
+bool is_plain_path(std::string_view path) {
+  return path.starts_with('/') && path.find_first_of("?#%\\;\" ") == std::string_view::npos &&
+         is_printed(path) && path.find("//") == std::string_view::npos &&
+         path.find("/.") == std::string_view::npos;
+}
+
 Result<void> read_name(ProviderReader& reader, const Yaml& value) {
   auto name = reader.word(value, "name");
   if (!name) return name.error();
@@ -90,6 +97,10 @@ Result<void> read_hosts(ProviderReader& reader, const Yaml& value) {
     if (host.host.empty()) return reader.at(item, "an entry of hosts lacks its host");
     if (!host.prefix.empty() && host.place != ProviderHost::Place::header)
       return reader.at(item, "a prefix belongs to a header");
+    if (!host.expires.empty() && host.mints.empty())
+      return reader.at(item, "expires belongs to mints");
+    if (!host.paths.empty() && host.mints.empty() && host.place != ProviderHost::Place::json)
+      return reader.at(item, "paths belong to json or mints");
     reader.site->hosts.push_back(std::move(host));
   }
   return {};
@@ -108,7 +119,7 @@ Result<void> read_pattern(ProviderReader& reader, const Yaml& value) {
 
 Result<void> place(ProviderReader& reader, const Yaml& value, ProviderHost::Place place) {
   if (reader.host->place != ProviderHost::Place::none)
-    return reader.at(value, "a host has one of header, basic, query and path");
+    return reader.at(value, "a host has one of header, basic, query, path and json");
   reader.host->place = place;
   return {};
 }
@@ -154,12 +165,54 @@ Result<void> read_path(ProviderReader& reader, const Yaml& value) {
   if (auto placed = place(reader, value, ProviderHost::Place::path); !placed) return placed;
   auto lead = reader.word(value, "path");
   if (!lead) return lead.error();
-  const bool plain = lead->front() == '/' &&
-                     lead->find_first_of("?#%\\;\" ") == std::string::npos && is_printed(*lead) &&
-                     lead->find("//") == std::string::npos && lead->find("/.") == std::string::npos;
-  if (!plain || *lead == "/")
+  if (!is_plain_path(*lead) || *lead == "/")
     return reader.at(value, "path must be how a path begins, such as /bot");
   reader.host->name = std::move(*lead);
+  return {};
+}
+
+Result<void> read_json(ProviderReader& reader, const Yaml& value) {
+  if (auto placed = place(reader, value, ProviderHost::Place::json); !placed) return placed;
+  auto members = reader.words(value, "json");
+  if (!members) return members.error();
+  reader.host->members = std::move(*members);
+  return {};
+}
+
+Result<void> read_paths(ProviderReader& reader, const Yaml& value) {
+  auto paths = reader.words(value, "paths");
+  if (!paths) return paths.error();
+  for (const std::string& path : *paths) {
+    if (!is_plain_path(path))
+      return reader.at(value, "paths must be how paths begin, such as /v1/token");
+  }
+  reader.host->paths = std::move(*paths);
+  return {};
+}
+
+Result<void> read_mints(ProviderReader& reader, const Yaml& value) {
+  if (value.kind != Yaml::Kind::sequence || value.items.empty() ||
+      value.items.size() > most_entries)
+    return reader.at(value, "mints must be a list of members, each a word or a list of words");
+  for (const Yaml& item : value.items) {
+    auto members = reader.words(item, "mints");
+    if (!members) return members.error();
+    reader.host->mints.push_back(std::move(*members));
+  }
+  return {};
+}
+
+Result<void> read_host_expires(ProviderReader& reader, const Yaml& value) {
+  auto members = reader.words(value, "expires");
+  if (!members) return members.error();
+  reader.host->expires = std::move(*members);
+  return {};
+}
+
+Result<void> read_minted(ProviderReader& reader, const Yaml& value) {
+  if (value.scalar != "true" && value.scalar != "false")
+    return reader.at(value, "minted is true or false");
+  reader.host->minted = value.scalar == "true";
   return {};
 }
 
@@ -521,9 +574,14 @@ const std::vector<ProviderKey>& provider_keys() {
       {"host", read_host},
       {"hosts", read_hosts},
       {"hosts.basic", read_basic},
+      {"hosts.expires", read_host_expires},
       {"hosts.header", read_header},
       {"hosts.host", read_pattern},
+      {"hosts.json", read_json},
+      {"hosts.minted", read_minted},
+      {"hosts.mints", read_mints},
       {"hosts.path", read_path},
+      {"hosts.paths", read_paths},
       {"hosts.prefix", read_prefix},
       {"hosts.query", read_query},
       {"hosts.refuse", read_refuse},
@@ -591,6 +649,7 @@ Result<void> ProviderReader::check_check(const Yaml& value, const ProviderSite& 
   const bool known =
       std::any_of(checked.hosts.begin(), checked.hosts.end(), [&](const ProviderHost& entry) {
         return entry.place != ProviderHost::Place::none &&
+               entry.place != ProviderHost::Place::json &&  // of what is a GET
                proxy::host_matches(for_host(entry.host, server), asked);
       });
   if (known) return {};
@@ -603,6 +662,12 @@ Result<void> ProviderReader::check_site(const Yaml& value, const ProviderSite& c
     return entry.place != ProviderHost::Place::none;
   });
   if (!any) return at(value, "no host takes the credential: give hosts");
+  const auto has = [&checked](auto what) {
+    return std::any_of(checked.hosts.begin(), checked.hosts.end(), what);
+  };
+  if (has([](const auto& entry) { return !entry.mints.empty(); }) !=
+      has([](const auto& entry) { return entry.minted; }))
+    return at(value, "what one host mints another takes: give mints and minted");
   if (checked.placeholder.empty() && (!checked.env.empty() || !checked.files.empty()))
     return at(value, "env and files need a placeholder");
   const bool has_claims = checked.placeholder.find("{claims}") != std::string::npos;

@@ -133,6 +133,10 @@ void ProxyRun::on_exchange(proxy::Exchange exchange) {
   record_->recorder().exchange(std::move(exchange));
 }
 
+void ProxyRun::on_minted(const proxy::Minted& minted) {
+  record_minted(record_->recorder(), minted);
+}
+
 void ProxyRun::on_dns(const proxy::DnsQuestion& question) {
   record_->recorder().dns(question);
 }

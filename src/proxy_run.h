@@ -62,6 +62,7 @@ class ProxyRun : private proxy::Observer {
   Result<void> recording() override { return record_->recorder().state(); }
   void on_exchange(proxy::Exchange exchange) override;
   void on_dns(const proxy::DnsQuestion& question) override;
+  void on_minted(const proxy::Minted& minted) override;
 
   Loop& loop_;
   ProxyPlan plan_;

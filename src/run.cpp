@@ -375,6 +375,10 @@ void Run::on_exchange(proxy::Exchange exchange) {
   recorder().exchange(std::move(exchange));
 }
 
+void Run::on_minted(const proxy::Minted& minted) {
+  record_minted(recorder(), minted);
+}
+
 void Run::on_dns(const proxy::DnsQuestion& question) {
   recorder().dns(question);
 }

@@ -93,6 +93,7 @@ class Run : private runtime::SandboxObserver,
   Result<void> recording() override;
   void on_exchange(proxy::Exchange exchange) override;
   void on_dns(const proxy::DnsQuestion& question) override;
+  void on_minted(const proxy::Minted& minted) override;
 
   // our own standard streams
   void on_outlet_drained() override;

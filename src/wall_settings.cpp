@@ -7,6 +7,7 @@
 #include <iterator>
 #include <utility>
 
+#include "core/clock.h"
 #include "versions.h"
 
 namespace moat {
@@ -53,6 +54,7 @@ proxy::Settings wall_settings(const Config& config, const std::string& run_name,
                                  std::make_move_iterator(grant.guards.end()));
     for (auto& rule : grant.tcp) settings.policy.tcp.push_back(std::move(rule));
     for (auto& injection : grant.injections) settings.injections.push_back(std::move(injection));
+    for (auto& minting : grant.mintings) settings.mintings.push_back(std::move(minting));
     if (grant.placeholder) settings.placeholders.push_back(std::move(*grant.placeholder));
     if (grant.signer) settings.signers.push_back(std::move(grant.signer));
   }
@@ -140,6 +142,18 @@ void record_grants(Recorder& recorder, const std::vector<GrantUse>& grants) {
                                           .set("variable", "")
                                           .clone());
   }
+}
+
+void record_minted(Recorder& recorder, const proxy::Minted& minted) {
+  const std::string expires = minted.expires_ns == 0 ? "" : rfc3339(minted.expires_ns);
+  // A program can have it happen as often as it likes.
+  recorder.audit_refusal("secret.minted", Json::object()
+                                              .set("expires", expires)
+                                              .set("grant", minted.label)
+                                              .set("host", minted.host)
+                                              .set("request_id", minted.request_id)
+                                              .set("tokens", static_cast<uint64_t>(minted.tokens))
+                                              .clone());
 }
 
 void record_secret(Recorder& recorder, const SecretValue& secret) {

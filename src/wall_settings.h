@@ -28,6 +28,8 @@ void keep_out_secrets(Recorder& recorder, const Config& config,
                       const std::vector<GrantUse>& grants);
 // Tells of each secret that was resolved.
 void record_grants(Recorder& recorder, const std::vector<GrantUse>& grants);
+// That a host has given tokens on one of them.
+void record_minted(Recorder& recorder, const proxy::Minted& minted);
 void record_secret(Recorder& recorder, const SecretValue& secret);
 
 }  // namespace moat

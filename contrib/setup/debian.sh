@@ -1,10 +1,10 @@
-#!/ bin / sh
-#Installs what is missing on Debian 12, with apt : as root, or by sudo.
-#usage : debian.sh PURPOSE... of : build, run, demo, test, docker, lint
-set - eu
+#!/bin/sh
+# Installs what is missing on Debian 12, with apt: as root, or by sudo.
+# usage: debian.sh PURPOSE...     of: build, run, demo, test, docker, lint
+set -eu
 
-      packages_for() {
-        case $1 in
+packages_for() {
+	case $1 in
 	build)
 		echo g++ meson ninja-build pkg-config musl-tools linux-libc-dev libevent-dev \
 			libmbedtls-dev libyaml-dev libcjson-dev libcurl4-openssl-dev liblmdb-dev libcmocka-dev \
@@ -15,7 +15,8 @@ set - eu
 	test) echo curl openssl gnutls-bin libnss3-tools python3 git mandoc busybox-static util-linux tcpdump iproute2 procps nodejs npm \
 		openjdk-17-jdk-headless redis-tools tinyproxy-bin nginx-light python3-grpcio \
 		python3-h2 python3-websockets node-ws nghttp2-client tmux vim-tiny awscli python3-boto3 \
-		openssh-client openssh-server gnome-keyring libsecret-tools dbus-x11 python3-venv ;;
+		openssh-client openssh-server gnome-keyring libsecret-tools dbus-x11 python3-venv \
+		gh python3-pip skopeo twine ;;
 	docker) echo docker.io iptables ;;
 	lint) echo clang clang-format clang-tidy libclang-rt-14-dev lld mandoc shellcheck ;;
 	*)
@@ -28,7 +29,7 @@ set - eu
 missing=
 for purpose in "$@"; do
 	for package in $(packages_for "$purpose"); do
-#A command that is there by other means(node from elsewhere) is as good.
+		# A command that is there by other means (node from elsewhere) is as good.
 		[ "$package" = nodejs ] && command -v node >/dev/null 2>&1 && continue
 		[ "$package" = npm ] && command -v npm >/dev/null 2>&1 && continue
 		dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' ||
@@ -50,8 +51,8 @@ if [ "$(id -u)" -ne 0 ]; then
 	as_root=sudo
 fi
 echo "installing:$missing"
-#Installed packages must not start services of theirs(docker.io would start an engine, nginx would
-#listen on port 80, openssh - server on 22).
+# Installed packages must not start services of theirs (docker.io would start an engine, nginx would
+# listen on port 80, openssh-server on 22).
 if [ ! -e /usr/sbin/policy-rc.d ] &&
 	case $missing in *docker.io* | *nginx* | *openssh-server*) true ;; *) false ;; esac; then
 	printf '#!/bin/sh\nexit 101\n' | $as_root tee /usr/sbin/policy-rc.d >/dev/null

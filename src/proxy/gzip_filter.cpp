@@ -3,12 +3,11 @@
 #include <zlib.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <cstring>
-#include <new>
 #include <utility>
 
 #include "core/secret.h"
+#include "proxy/zlib_memory.h"
 
 namespace moat::proxy {
 namespace {
@@ -25,28 +24,10 @@ constexpr size_t most_waiting = 256 * 1024;
 constexpr size_t most_header = 4 * 1024;
 constexpr size_t window_size = 32 * 1024;
 
-// zlib's memory holds text, and so perhaps a secret.
-struct alignas(16) Allocation {
-  size_t size;
-};
-
-void* allocate(void*, unsigned items, unsigned size) noexcept {
-  const size_t bytes = size_t{items} * size;
-  void* memory = malloc(sizeof(Allocation) + bytes);
-  if (memory == nullptr) return nullptr;
-  return new (memory) Allocation{bytes} + 1;
-}
-
-void release(void*, void* memory) noexcept {
-  auto* allocation = static_cast<Allocation*>(memory) - 1;
-  wipe(memory, allocation->size);
-  free(allocation);
-}
-
 std::unique_ptr<z_stream> new_stream() {
   auto stream = std::make_unique<z_stream>();
-  stream->zalloc = allocate;
-  stream->zfree = release;
+  stream->zalloc = zlib_allocate;
+  stream->zfree = zlib_release;
   return stream;
 }
 
@@ -116,8 +97,8 @@ void GzipFilter::Sum::add(std::string_view text) {
 }
 
 GzipFilter::GzipFilter(const ScrubPatterns& patterns)
-    : patterns_(patterns), text_(new char[text_size]), window_(new char[window_size]) {
-  scrubber_.emplace(patterns_);
+    : patterns_(&patterns), text_(new char[text_size]), window_(new char[window_size]) {
+  scrubber_.emplace(*patterns_);
   auto stream = new_stream();
   // Raw: headers and trailers are read here.
   if (inflateInit2(stream.get(), -MAX_WBITS) != Z_OK) throw std::bad_alloc();
@@ -180,7 +161,7 @@ Result<bool> GzipFilter::read_header(std::string& out) {
   if (*size == 0) return false;
   // What a name or a comment holds cannot be masked without a mark.
   size_t hits = 0;
-  scrub(patterns_, unread().substr(0, *size), &hits);
+  scrub(*patterns_, unread().substr(0, *size), &hits);
   if (hits > 0) return error(Errc::invalid, "the gzip header holds a credential");
   at_ += *size;
   state_ = State::blocks;
@@ -326,7 +307,7 @@ Result<void> GzipFilter::rewrite() {
   }
   sum_ = written_ = saved_.sum;
   block_text_ = 0;
-  scrubber_.emplace(patterns_);
+  scrubber_.emplace(*patterns_);
   unflushed_ = true;
   return {};
 }

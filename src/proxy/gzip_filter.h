@@ -38,6 +38,11 @@ class GzipFilter {
   GzipFilter(const GzipFilter&) = delete;
   GzipFilter& operator=(const GzipFilter&) = delete;
 
+  // From here on look for these, which take the place of the former.
+  void learn(const ScrubPatterns& patterns) {
+    patterns_ = &patterns;
+    scrubber_->learn(patterns);
+  }
   // More of the body. To be followed by step() until that returns false.
   void push(std::string_view bytes);
   // The body has ended: what step() does last is to close it.
@@ -77,7 +82,7 @@ class GzipFilter {
   Result<void> rewrite();
   void compress(std::string_view text, int flush, std::string& out);
 
-  const ScrubPatterns& patterns_;
+  const ScrubPatterns* patterns_;
   std::optional<Scrubber> scrubber_;
   State state_ = State::header;
   Sum sum_;

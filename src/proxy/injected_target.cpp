@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/secret.h"
+#include "core/text.h"
 #include "proxy/target_path.h"
 
 namespace moat::proxy {
@@ -120,6 +121,17 @@ Segment replace_segment(std::string& target, std::string_view lead, std::string_
   if (!seen_as(out, whole, true)) out.resize(whole.size());
   target = std::move(out);
   return end > length || length == 0 ? Segment::replaced : Segment::filled;
+}
+
+bool may_begin_with(std::string_view target, std::string_view lead) {
+  const TargetPath path = understand_path(target);
+  const std::string wanted = lower(lead);
+  const auto begins = [&wanted](const std::string& text) {
+    const std::string seen = lower(text);
+    return seen.starts_with(wanted) &&
+           (seen.size() == wanted.size() || wanted.ends_with('/') || seen[wanted.size()] == '/');
+  };
+  return !path.trick.empty() || begins(path.exact) || begins(path.loose);
 }
 
 std::string percent_encoded(std::string_view text, std::string_view also) {

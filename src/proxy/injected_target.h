@@ -27,6 +27,10 @@ enum class Segment {
 // foreign credential gets there that way.
 Segment replace_segment(std::string& target, std::string_view lead, std::string_view value);
 
+// Might an origin, careful or careless and whatever it makes of capitals, see a path that begins
+// with the segments of `lead`?
+bool may_begin_with(std::string_view target, std::string_view lead);
+
 // Everything but unreserved characters (RFC 3986 2.3) and those of `also` as %XX.
 std::string percent_encoded(std::string_view text, std::string_view also = {});
 

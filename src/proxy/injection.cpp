@@ -21,6 +21,24 @@ void add_once(std::vector<std::string>& list, const std::string& text) {
   if (std::find(list.begin(), list.end(), text) == list.end()) list.push_back(text);
 }
 
+bool is_at(const std::vector<std::string>& paths, std::string_view target) {
+  return paths.empty() || std::any_of(paths.begin(), paths.end(), [target](const auto& lead) {
+           return may_begin_with(target, lead);
+         });
+}
+
+bool holds(const ScrubPatterns& patterns, const Headers& headers) {
+  return std::any_of(headers.begin(), headers.end(), [&patterns](const Header& header) {
+    return !patterns.clean(header.value) || !patterns.clean(header.name);
+  });
+}
+
+std::string member_text(const JsonPath& path) {
+  std::string out;
+  for (const std::string& name : path) out += (out.empty() ? "" : ".") + name;
+  return out;
+}
+
 // "Basic dXNlcjp0b2tlbg==": what stands after the scheme may come back by itself too.
 std::string_view bare_value(const Injection& injection) {
   const std::string_view value = injection.value.reveal();
@@ -37,7 +55,8 @@ Injector::Injector(std::vector<Injection> injections, std::vector<std::string> c
     : injections_(std::move(injections)), credential_headers_(std::move(credential_headers)) {
   for (const Injection& injection : injections_) {
     if (injection.place != Injection::Place::header) {
-      beyond_headers_ = true;
+      beyond_headers_ = beyond_headers_ || injection.place == Injection::Place::query ||
+                        injection.place == Injection::Place::path;
       continue;
     }
     const bool known = std::any_of(credential_headers_.begin(), credential_headers_.end(),
@@ -56,7 +75,7 @@ Injector::Injector(std::vector<Injection> injections, std::vector<std::string> c
   make_patterns();
 }
 
-void Injector::make_patterns() {
+std::shared_ptr<ScrubPatterns> Injector::all_patterns() const {
   auto patterns = std::make_shared<ScrubPatterns>();
   for (const Injection& injection : injections_) {
     if (injection.secret.empty()) continue;
@@ -65,7 +84,14 @@ void Injector::make_patterns() {
     if (bare != injection.secret.reveal()) patterns->add(bare);
   }
   patterns->add(former_);
-  patterns_ = std::move(patterns);
+  return patterns;
+}
+
+std::shared_ptr<const ScrubPatterns> Injector::patterns_with(
+    const std::vector<Secret>& secrets) const {
+  auto patterns = all_patterns();
+  patterns->add(secrets);
+  return patterns;
 }
 
 void Injector::replace(const std::vector<Injection>& fresh) {
@@ -73,7 +99,7 @@ void Injector::replace(const std::vector<Injection>& fresh) {
     for (Injection& injection : injections_) {
       if (injection.label != next.label || injection.host != next.host ||
           injection.place != next.place || injection.secret.empty() ||
-          !equals_ignoring_case(injection.header, next.header))
+          injection.members != next.members || !equals_ignoring_case(injection.header, next.header))
         continue;
       const auto retire = [this](std::string_view secret) {
         const bool had = std::any_of(former_.begin(), former_.end(),
@@ -153,8 +179,9 @@ void Injector::apply_target(bool secure, std::string_view host, std::string& pat
   clean_query(host, path, applied);
   std::vector<const std::string*> filled;  // the first of several for one place counts
   for (const Injection& injection : injections_) {
-    if (injection.place == Injection::Place::header || !host_matches(injection.host, host))
-      continue;
+    const bool in_target =
+        injection.place == Injection::Place::query || injection.place == Injection::Place::path;
+    if (!in_target || !host_matches(injection.host, host)) continue;
     const std::string& name = injection.header;
     const bool taken =
         std::any_of(filled.begin(), filled.end(), [&](const auto* had) { return *had == name; });
@@ -176,23 +203,79 @@ void Injector::apply_target(bool secure, std::string_view host, std::string& pat
   }
 }
 
-const std::string* Injector::strayed(std::string_view host, const RequestHead& head) const {
+bool Injector::wants_body(std::string_view host, std::string_view target) const {
+  return std::any_of(injections_.begin(), injections_.end(), [&](const Injection& injection) {
+    return injection.place == Injection::Place::json && host_matches(injection.host, host) &&
+           is_at(injection.paths, target);
+  });
+}
+
+Result<std::string> Injector::fill_body(std::string_view host, std::string_view target,
+                                        std::string_view body, Fill fill, Applied* applied) const {
+  constexpr std::string_view redacted = "[redacted]";
+  std::string out(body);
+  std::vector<const JsonPath*> filled;  // the first of several for one member counts
+  for (const Injection& injection : injections_) {
+    if (injection.place != Injection::Place::json || !host_matches(injection.host, host)) continue;
+    const bool taken = std::any_of(filled.begin(), filled.end(), [&](const JsonPath* path) {
+      return *path == injection.members;
+    });
+    if (taken || !is_at(injection.paths, target)) continue;
+    filled.push_back(&injection.members);
+    bool had = false;
+    auto put = put_json_string(out, injection.members,
+                               fill == Fill::sent ? injection.value.reveal() : redacted, &had);
+    if (!put) {
+      wipe(out);
+      return put.error();
+    }
+    // Where none was, the record has the agent's body as it came.
+    if (had || fill == Fill::sent) {
+      wipe(out);
+      out = std::move(*put);
+    }
+    if (applied == nullptr) continue;
+    add_once(applied->labels, injection.label);
+    if (had) add_once(applied->stripped, "." + member_text(injection.members));
+  }
+  return out;
+}
+
+std::vector<std::string> Injector::strip(Headers& headers) const {
+  std::vector<std::string> removed;
+  for (const std::string& name : credential_headers_) {
+    if (const Header* found = find(headers, name)) {
+      removed.push_back(found->name);
+      remove_all(headers, name);
+    }
+  }
+  return removed;
+}
+
+template <class Has>
+const std::string* Injector::strayed_by(std::string_view host, Has has) const {
   const bool all_at_home =
       std::all_of(placeholders_.begin(), placeholders_.end(),
                   [host](const Known& known) { return is_for(known.placeholder.hosts, host); });
   if (all_at_home) return nullptr;  // as where there are none
-  const auto has = [&head](const ScrubPatterns& patterns) {
-    return !patterns.clean(head.path) || !patterns.clean(head.authority) ||
-           std::any_of(head.headers.begin(), head.headers.end(), [&patterns](const Header& header) {
-             return !patterns.clean(header.value) || !patterns.clean(header.name);
-           });
-  };
   if (!has(any_)) return nullptr;
   for (const Known& known : placeholders_) {
     if (!is_for(known.placeholder.hosts, host) && has(known.patterns))
       return &known.placeholder.label;
   }
   return nullptr;
+}
+
+const std::string* Injector::strayed(std::string_view host, const RequestHead& head) const {
+  return strayed_by(host, [&head](const ScrubPatterns& patterns) {
+    return !patterns.clean(head.path) || !patterns.clean(head.authority) ||
+           holds(patterns, head.headers);
+  });
+}
+
+const std::string* Injector::strayed(std::string_view host, const Headers& trailers) const {
+  return strayed_by(
+      host, [&trailers](const ScrubPatterns& patterns) { return holds(patterns, trailers); });
 }
 
 }  // namespace moat::proxy

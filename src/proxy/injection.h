@@ -6,8 +6,10 @@
 #include <string_view>
 #include <vector>
 
+#include "core/result.h"
 #include "core/secret.h"
 #include "proxy/http.h"
+#include "proxy/json_members.h"
 #include "proxy/scrubber.h"
 
 namespace moat::proxy {
@@ -18,6 +20,8 @@ struct Injection {
     header,
     query,  // as the only parameter of its name
     path,   // as a segment, or the end of one: what stood there until the next '/' gives way
+    json,   // as a string of the JSON that is the body
+    none,   // nowhere here: but what the agent sent of its own is removed (see minting.h)
   };
   std::string label;   // for the record: "github"
   std::string host;    // pattern, as HostRule::host
@@ -27,6 +31,8 @@ struct Injection {
                   // then what the agent sent there is removed, and nothing put in its place
   Secret secret;  // the bare secret, to be kept out of responses
   Place place = Place::header;
+  JsonPath members = {};                // of JSON: what leads to it
+  std::vector<std::string> paths = {};  // and how the paths of such requests begin; empty: all
 };
 
 // What programs in the sandbox were given in a credential's stead: random text, of the shape that
@@ -62,16 +68,38 @@ class Injector {
   // that holds a placeholder of this host's is removed from it.
   Applied apply(std::string_view scheme, std::string_view host, Headers& headers,
                 std::string& path) const;
+  // Does the body of such a request take a credential? Whatever the spelling of its path.
+  [[nodiscard]] bool wants_body(std::string_view host, std::string_view target) const;
+  enum class Fill {
+    sent,   // with the credential
+    shown,  // with "[redacted]" where one was
+  };
+  // `body`, which is JSON, with what belongs into it; errors as put_json_string(). The caller
+  // wipes.
+  [[nodiscard]] Result<std::string> fill_body(std::string_view host, std::string_view target,
+                                              std::string_view body, Fill fill,
+                                              Applied* applied) const;
+  // Removes every header that carries a credential; what was removed.
+  std::vector<std::string> strip(Headers& headers) const;
+  // What no response may hold; another one after replace().
+  [[nodiscard]] const std::shared_ptr<const ScrubPatterns>& patterns() const { return patterns_; }
+  // The same and these.
+  [[nodiscard]] std::shared_ptr<const ScrubPatterns> patterns_with(
+      const std::vector<Secret>& secrets) const;
   // The label of a placeholder that this request would take to a host which is not its own, in its
   // target or a header, plain or encoded, in the base64 of Basic too; nullptr where there is none.
   [[nodiscard]] const std::string* strayed(std::string_view host, const RequestHead& head) const;
+  [[nodiscard]] const std::string* strayed(std::string_view host, const Headers& trailers) const;
 
  private:
   struct Known {
     Placeholder placeholder;
     ScrubPatterns patterns;
   };
-  void make_patterns();
+  [[nodiscard]] std::shared_ptr<ScrubPatterns> all_patterns() const;
+  void make_patterns() { patterns_ = all_patterns(); }
+  template <class Has>
+  const std::string* strayed_by(std::string_view host, Has has) const;
   void apply_headers(bool secure, std::string_view host, Headers& headers, Applied& applied) const;
   void apply_target(bool secure, std::string_view host, std::string& path, Applied& applied) const;
   void clean_query(std::string_view host, std::string& path, Applied& applied) const;

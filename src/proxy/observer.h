@@ -1,6 +1,7 @@
 // What the proxy tells whoever runs it, as it happens.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -57,6 +58,15 @@ struct DnsQuestion {
   std::string reason;  // when refused
 };
 
+// Tokens that a host gave on a credential of moat's, and that the agent has placeholders for.
+struct Minted {
+  std::string request_id;  // of the exchange
+  std::string label;       // of the credential
+  std::string host;        // that gave them
+  size_t tokens = 0;
+  int64_t expires_ns = 0;  // wall clock; 0: not known
+};
+
 class Observer {
  public:
   virtual ~Observer() = default;
@@ -66,6 +76,8 @@ class Observer {
   virtual void on_exchange(Exchange exchange) = 0;
   // Each question of which moat has not told before (the same name, type and answer are told once).
   virtual void on_dns(const DnsQuestion& question) = 0;
+  // Before the answer leaves for the agent.
+  virtual void on_minted(const Minted&) {}
 };
 
 }  // namespace moat::proxy

@@ -94,10 +94,18 @@ Result<void> check_settings(const Settings& settings) {
     if (auto seen = check_seen(settings.policy, injection.host, injection.label); !seen)
       return seen;
   }
+  for (const Minting& minting : settings.mintings) {
+    if (auto seen = check_seen(settings.policy, minting.host, minting.label); !seen) return seen;
+  }
   for (const auto& signer : settings.signers) {
     if (auto checked = check_signer(settings, *signer); !checked) return checked;
   }
   return {};
+}
+
+std::vector<Placeholder> with_marks(std::vector<Placeholder> placeholders, const Mint& mint) {
+  for (Placeholder& mark : mint.marks()) placeholders.push_back(std::move(mark));
+  return placeholders;
 }
 
 }  // namespace
@@ -127,15 +135,16 @@ struct Proxy::Impl {
         trust(settings.upstream_ca_files),
         tls(*ca, trust),
         gate(std::move(settings.clients)),
+        mint(std::move(settings.mintings), settings.credential_headers, system_clock()),
         injector(std::move(settings.injections), settings.credential_headers,
-                 std::move(settings.placeholders)),
+                 with_marks(std::move(settings.placeholders), mint)),
         name_service(settings.policy, names, observer, system_clock()),
         resolver(loop),
         upstream(loop, settings, tls, system_clock(),
                  [this](const std::string& name, uint16_t port, Resolver::Done done) {
                    return resolver.resolve(name, port, std::move(done));
                  }),
-        world{loop, settings, observer, system_clock(), injector, upstream, names, tls},
+        world{loop, settings, observer, system_clock(), injector, upstream, names, tls, mint},
         retry(loop, [this] { update_wants(); }),
         draining(loop, [this] { end_drain(); }) {}
 
@@ -240,7 +249,8 @@ struct Proxy::Impl {
   TrustStore trust;
   TlsContext tls;
   ClientGate gate;
-  Injector injector;
+  Mint mint;
+  Injector injector;  // depends-on: mint
   NameTable names;
   NameService name_service;
   Resolver resolver;

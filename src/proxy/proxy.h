@@ -16,6 +16,7 @@
 #include "proxy/http1.h"
 #include "proxy/http2_limits.h"
 #include "proxy/injection.h"
+#include "proxy/minting.h"
 #include "proxy/observer.h"
 #include "proxy/policy.h"
 #include "proxy/request_signer.h"
@@ -58,6 +59,7 @@ struct Settings {
   std::vector<std::shared_ptr<RequestSigner>> signers;  // the first that is for a host counts
   std::vector<std::string> credential_headers;
   std::vector<Placeholder> placeholders;
+  std::vector<Minting> mintings;
   std::map<std::string, std::string> connect_to;  // "host:port" → "address:port"; host may be "*"
   std::vector<std::string> upstream_ca_files;
   std::shared_ptr<const UpstreamProxy> upstream_proxy;  // null: directly

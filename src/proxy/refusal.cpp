@@ -65,6 +65,13 @@ Refusal refusal_for_signing(const Error& failure) {
   return refusal;
 }
 
+Refusal refusal_for_body(const Error& failure) {
+  Refusal refusal = refusal_for_signing(failure);
+  if (failure.code == Errc::invalid) refusal.status = 400;
+  if (failure.code == Errc::unsupported) refusal.status = 415;
+  return refusal;
+}
+
 Refusal refusal_for_syntax(const Error& failure) {
   Refusal refusal;
   refusal.reason = failure.message;
@@ -114,6 +121,8 @@ const char* reason_phrase(int status) {
       return "Content Too Large";
     case 414:
       return "URI Too Long";
+    case 415:
+      return "Unsupported Media Type";
     case 421:
       return "Misdirected Request";
     case 431:

@@ -22,6 +22,8 @@ struct Refusal {
 Refusal refusal_for(const Error& failure);
 // What a request that cannot be signed is told as (request_signer.h).
 Refusal refusal_for_signing(const Error& failure);
+// What a request is told as whose body cannot be given a credential (json_body.h).
+Refusal refusal_for_body(const Error& failure);
 // What unreadable bytes of the agent's are told as: 400, 413, 414 or 431.
 Refusal refusal_for_syntax(const Error& failure);
 

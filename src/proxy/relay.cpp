@@ -25,15 +25,6 @@ Refusal unknown_client() {
   return refusal;
 }
 
-Refusal stray(const std::string& grant, const std::string& host) {
-  Refusal refusal;
-  refusal.reason = "the request would take the placeholder of the grant " + grant + " to " + host +
-                   ", and it is for that grant's own hosts only";
-  refusal.rule = "placeholder";
-  refusal.where = "grant " + grant;
-  return refusal;
-}
-
 Refusal denied(const Decision& decision, const Settings& settings) {
   Refusal refusal;
   if (!decision.fixed) refusal.hint = settings.change_hint;
@@ -194,8 +185,7 @@ void Relay::on_request(RequestHead head, BodyLength length) {
   record_.host = place->host;
   record_.port = place->port;
   if (auto refused = judge(*place)) return refuse(*refused);
-  if (const std::string* grant = world_.injector.strayed(place->host, request_))
-    return refuse(stray(*grant, place->host));
+  if (auto refused = stray(nullptr)) return refuse(*refused);
   target_.scheme = place->scheme;
   target_.host = place->host;
   target_.port = place->port;
@@ -215,51 +205,6 @@ void Relay::on_request(RequestHead head, BodyLength length) {
   if (upgrade_) set_upgrade(request_.headers, *upgrade_);
   if (!signing_) return open_origin(false);
   if (!gathering_ || request_done_) check_signature();
-}
-
-// Of the head as it came. False where that is the end of it.
-bool Relay::begin_signing(const RequestHead& head) {
-  for (const auto& signer : world_.settings.signers) {
-    const auto& hosts = signer->hosts();
-    if (std::none_of(hosts.begin(), hosts.end(), [this](const std::string& pattern) {
-          return host_matches(pattern, target_.host);
-        }))
-      continue;
-    auto begun = signer->begin(target_.scheme, target_.host, head, request_length_);
-    if (!begun) {
-      refuse(refusal_for_signing(begun.error()));
-      return false;
-    }
-    signing_ = std::move(*begun);
-    gathering_ = signing_->wants_body();
-    // Who waits to be told to go on would wait for an origin that has not been asked yet.
-    if (gathering_ && remove_all(request_.headers, "Expect") > 0) {
-      ResponseHead go_on;
-      go_on.status = 100;
-      go_on.reason = "Continue";
-      agent_.send_informational(std::move(go_on));
-    }
-    return true;
-  }
-  return true;
-}
-
-void Relay::gather(std::string_view bytes) {
-  agent_.moved();
-  if (auto gathered = signing_->gather(bytes); !gathered)
-    refuse(refusal_for_signing(gathered.error()));
-}
-
-void Relay::check_signature() {
-  signing_->check([this, life = life()](const Result<void>& checked) {
-    if (!life.expired()) on_checked(checked);
-  });
-}
-
-void Relay::on_checked(const Result<void>& checked) {
-  if (over_) return;
-  if (!checked) return refuse(refusal_for_signing(checked.error()));
-  open_origin(false);
 }
 
 std::weak_ptr<char> Relay::life() {
@@ -335,50 +280,21 @@ void Relay::opened(Result<std::unique_ptr<OriginSide>> origin) {
 void Relay::send_request() {
   record_.address = origin_->address();
   sent_ = true;
-  if (signing_ || world_.injector.has_injection(target_.host)) {
+  if (signing_ || minting_ != nullptr || world_.mint.size() > 0 ||
+      world_.injector.has_injection(target_.host)) {
     start_with_credential();
   } else {
     origin_->start(*this, request_, request_length_);
   }
   if (over_) return;
   record_.reused = origin_->reused();
-  if (std::exchange(gathering_, false)) origin_->send_body(signing_->take_body());
+  if (std::exchange(gathering_, false)) {
+    std::string body = signing_->take_body();
+    origin_->send_body(body);
+    wipe(body);
+  }
   // It may have ended before there was somebody to tell.
   if (request_done_) origin_->send_end({});
-}
-
-// On a copy that is wiped, for the request may have to be sent again, and is on record.
-void Relay::start_with_credential() {
-  RequestHead head = request_;
-  if (signing_) {
-    scrub_ = signing_->secrets();
-  } else {
-    Injector::Applied applied =
-        world_.injector.apply(target_.scheme, target_.host, head.headers, head.path);
-    record_.injected = std::move(applied.labels);
-    record_.stripped = std::move(applied.stripped);
-    scrub_ = std::move(applied.scrub);
-  }
-  if (scrub_ != nullptr) {
-    ask_for_legible(head.headers);  // or secrets could hide in what comes back
-    scrubber_.emplace(*scrub_);
-  }
-  if (const auto signed_ = sign(head); !signed_) {
-    refuse(refusal_for_signing(signed_.error()));
-  } else {
-    origin_->start(*this, head, request_length_);
-  }
-  for (Header& header : head.headers) wipe(header.value);
-  wipe(head.path);  // of a URL that is signed, the token is there
-}
-
-Result<void> Relay::sign(RequestHead& head) {
-  if (!signing_) return {};
-  auto applied = signing_->sign(head);
-  if (!applied) return applied.error();
-  record_.injected = std::move(applied->labels);
-  record_.stripped = std::move(applied->stripped);
-  return {};
 }
 
 bool Relay::takes_body() const {
@@ -390,11 +306,11 @@ bool Relay::takes_body() const {
 void Relay::on_request_body(std::string_view bytes) {
   if (over_ || (!origin_ && !gathering_)) return;
   record_.request_bytes += bytes.size();
-  record_.request_body.add(bytes);
+  if (json_ == nullptr) record_.request_body.add(bytes);  // else once it is known what it holds
   if (gathering_) return gather(bytes);
   if (!signing_ || tunnel_) return origin_->send_body(bytes);
   const auto passed = signing_->pass(bytes);
-  if (!passed) return refuse(refusal_for_signing(passed.error()));
+  if (!passed) return refuse(unfit(passed.error()));
   if (!passed->empty()) origin_->send_body(*passed);
 }
 
@@ -402,9 +318,11 @@ void Relay::on_request_end(const Headers& trailers) {
   if (over_ || std::exchange(request_done_, true)) return;
   if (gathering_) return check_signature();
   if (signing_ && !tunnel_) {
-    if (auto whole = signing_->finish(); !whole) return refuse(refusal_for_signing(whole.error()));
+    if (auto whole = signing_->finish(); !whole) return refuse(unfit(whole.error()));
   }
-  if (origin_ && sent_) origin_->send_end(trailers);
+  const auto passed = checked_trailers(trailers);
+  if (!passed) return;
+  if (origin_ && sent_) origin_->send_end(*passed);
   if (tunnel_ && response_done_) finish(false);
 }
 
@@ -500,6 +418,12 @@ void Relay::on_response(ResponseHead head, BodyLength length) {
     return fail(
         error(Errc::invalid, "%s answered 407, which only a proxy may", record_.host.c_str()));
   }
+  if (minting_ != nullptr && length.kind != BodyLength::Kind::none) {
+    auto begun = MintedAnswer::begin(world_.mint, *minting_, std::move(head), length);
+    if (!begun) return fail(begun.error().in(record_.host));
+    answer_ = std::move(*begun);
+    return;
+  }
   if (!legible(head, length)) return;
   remove_hop_by_hop(head.headers);
   scrub_head(head);
@@ -551,6 +475,11 @@ void Relay::on_response_body(std::string_view bytes) {
   if (over_) return;
   agent_.moved();
   record_.response_bytes += bytes.size();
+  if (answer_) {
+    if (auto gathered = answer_->gather(bytes); !gathered) fail(gathered.error().in(record_.host));
+    return;
+  }
+  learn();
   if (gzip_) {
     gzip_->push(bytes);
     if (!looking_) look_into();
@@ -583,6 +512,7 @@ void Relay::look_into() {
 void Relay::on_response_end(Headers trailers) {
   if (over_) return;
   agent_.moved();
+  if (answer_) return finish_minting(trailers);
   if (!gzip_) return end_response(trailers);
   gzip_->end();
   trailers_ = std::move(trailers);

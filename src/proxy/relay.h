@@ -12,6 +12,9 @@
 #include "proxy/client_gate.h"
 #include "proxy/gzip_filter.h"
 #include "proxy/injection.h"
+#include "proxy/json_body.h"
+#include "proxy/minted_answer.h"
+#include "proxy/minting.h"
 #include "proxy/name_table.h"
 #include "proxy/observer.h"
 #include "proxy/proxy.h"
@@ -34,7 +37,9 @@ struct World {
   Upstream& upstream;
   NameTable& names;
   TlsContext& tls;
-  RequestIds ids;
+  Mint& mint;
+  RequestIds ids = {};
+  size_t json_bytes = 0;  // of bodies that wait to be given a credential
 };
 
 // What a connection of the agent's says about where its requests go.
@@ -91,6 +96,14 @@ class Relay final : private OriginSide::Handler {
   void send_request();
   void start_with_credential();
   bool begin_signing(const RequestHead& head);
+  bool begin_body(const RequestHead& head);
+  void await_body();
+  Refusal unfit(const Error& error) const;
+  void inject(RequestHead& head);
+  void expect_back(const Mint::Real& real);
+  void put_back(const Mint::Real& real, RequestHead& head);
+  std::optional<Refusal> stray(const Headers* trailers) const;
+  std::optional<Headers> checked_trailers(const Headers& trailers);
   void gather(std::string_view bytes);
   void check_signature();
   void on_checked(const Result<void>& checked);
@@ -105,6 +118,8 @@ class Relay final : private OriginSide::Handler {
   [[nodiscard]] bool takes_response() const override;
 
   bool switch_protocols(ResponseHead& head);
+  void finish_minting(Headers& trailers);
+  void learn();
   bool legible(ResponseHead& head, BodyLength& length);
   void keep(Snippet& body, const Headers& headers) const;
   void give(std::string_view bytes);
@@ -131,7 +146,12 @@ class Relay final : private OriginSide::Handler {
   std::optional<std::string> upgrade_;       // the protocol that was asked for
   std::unique_ptr<RequestSigning> signing_;  // where the host's requests are signed
   bool gathering_ = false;                   // the body, for that
+  JsonBody* json_ = nullptr;                 // signing_, where it puts a credential into the body
+  const Minting* minting_ = nullptr;         // where tokens stand in the answer
+  std::unique_ptr<MintedAnswer> answer_;     // that
   std::shared_ptr<const ScrubPatterns> scrub_;
+  std::shared_ptr<const ScrubPatterns> learned_;  // of the injector's, what scrub_ has; or null
+  std::vector<Secret> tokens_;                    // and these, of the mint's
   std::optional<Scrubber> scrubber_;
   std::unique_ptr<GzipFilter> gzip_;  // instead of it, where the response is compressed
   bool looking_ = false;              // it has more to do, in turns to come

@@ -170,12 +170,12 @@ Scrubber::~Scrubber() {
 
 std::string_view Scrubber::feed(std::string_view bytes) {
   if (held_.empty()) {
-    const size_t count = patterns_.open_tail(bytes);
+    const size_t count = patterns_->open_tail(bytes);
     held_ = bytes.substr(count);
     return release(bytes, count);
   }
   held_ += bytes;
-  const size_t count = patterns_.open_tail(held_);
+  const size_t count = patterns_->open_tail(held_);
   out_ = std::string(release(held_, count));
   std::string rest = held_.substr(count);
   wipe(held_);
@@ -195,7 +195,7 @@ std::string_view Scrubber::finish() {
 // out_, or where there is none, as they stand. Overlapping ones too: masking the one and leaving
 // the other's rest would tell something.
 std::string_view Scrubber::release(std::string_view text, size_t count) {
-  const std::vector<ScrubMatch> matches = patterns_.find(text, count);
+  const std::vector<ScrubMatch> matches = patterns_->find(text, count);
   if (matches.empty() && masked_ == 0) return text.substr(0, count);
   std::string out(text.substr(0, count));
   size_t masked = masked_;  // up to here

@@ -54,10 +54,12 @@ class ScrubPatterns {
 class Scrubber {
  public:
   // `patterns` outlives the scrubber.
-  explicit Scrubber(const ScrubPatterns& patterns) : patterns_(patterns) {}
+  explicit Scrubber(const ScrubPatterns& patterns) : patterns_(&patterns) {}
   ~Scrubber();
   Scrubber(const Scrubber&) = delete;
   Scrubber& operator=(const Scrubber&) = delete;
+  // From here on look for these, which take the place of the former.
+  void learn(const ScrubPatterns& patterns) { patterns_ = &patterns; }
   // Returns what may leave now: the input, scrubbed, less a tail that may begin a secret. Good
   // until the next call, and as long as `bytes`: where there is nothing to scrub, it lies in them.
   std::string_view feed(std::string_view bytes);
@@ -70,7 +72,7 @@ class Scrubber {
  private:
   std::string_view release(std::string_view text, size_t count);
 
-  const ScrubPatterns& patterns_;
+  const ScrubPatterns* patterns_;
   std::string out_;    // what the last call returned, unless that lay in its input
   std::string held_;   // as it came; may be a piece of a secret
   size_t masked_ = 0;  // bytes at its start that belong to a secret found before

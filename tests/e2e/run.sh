@@ -53,11 +53,13 @@ skip() {
 	if [ -n "${CI:-}" ]; then failed=$((failed + 1)); fi
 }
 
-suites=${*:-agents anchors aws clients http2 escape secrets record lifecycle audit errors grant oauth vault refresh providers proxy_command terminal trace tcp ssh upstream http_versions websockets streams idle durability}
+suites=${*:-agents anchors aws clients http2 escape secrets record lifecycle audit errors grant oauth vault
+	refresh providers registries proxy_command terminal trace tcp ssh upstream http_versions websockets
+	streams idle durability}
 run_all() { # label
 	for suite in $suites; do
 		case $suite in
-		aws) [ "$1" = bubblewrap ] || continue ;; # the proxy's business; its tools are not in the image
+		aws | registries) [ "$1" = bubblewrap ] || continue ;; # the proxy's business; their tools are not in the image
 		http2 | http_versions | websockets) [ "$1" != bubblewrap-user ] || continue ;; # the same for all
 		agents | anchors | audit | grant | oauth | vault | refresh | proxy_command | trace | upstream | streams | idle | durability | soak) [ "$1" = bubblewrap ] || continue ;; # know no engine
 		esac

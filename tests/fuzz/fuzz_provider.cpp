@@ -21,6 +21,9 @@ extern "C" int LLVMFuzzerTestOneInput(const unsigned char* data, size_t size) {
       if (!moat::proxy::parse_host_rule(moat::for_host(host.host, "host.example"))) abort();
       if (host.place == moat::ProviderHost::Place::header && !moat::may_carry_credential(host.name))
         abort();
+      if ((host.place == moat::ProviderHost::Place::json) == host.members.empty()) abort();
+      for (const auto& path : host.paths)
+        if (path.front() != '/' || path.find("/.") != std::string::npos) abort();
     }
     for (const auto& [path, text] : site.files)
       if (path.front() == '/' || path.compare(0, 3, "../") == 0) abort();

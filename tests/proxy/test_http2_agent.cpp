@@ -175,6 +175,41 @@ void a_body_and_its_trailers_go_both_ways(Http2Wall& t) {
   assert_string_equal(seen.blocks[1].second[0].name.c_str(), "x-t");
 }
 
+void a_placeholder_in_a_trailer_ends_the_exchange(Http2Wall& t) {
+  const std::string fake = "ghp_0123456789abcdefABCDEF0123456789abcd";
+  t.settings.placeholders.push_back({"github", fake, {"api.github.com"}});
+  t.speak();
+  t.origin.script = [](Peer&) {};
+  const SeenStream& seen = t.ask(t.request("POST", "/"), false);
+  t.agent.http2->send_data(t.last, "up");
+  t.agent.http2->send_end(t.last, {{"x-sum", base64("user:" + fake)}});
+  assert_true(t.answered(seen, "403"));
+  assert_true(t.told_reason("the placeholder of the grant github to api.example.com"));
+  assert_false(t.origin.peers.back()->has("0\r\n"));
+}
+
+void a_credential_is_put_into_a_body(Http2Wall& t) {
+  t.origin_speaks_tls();
+  Injection injection{"search",
+                      "api.example.com",
+                      "",
+                      Secret("real-s3cret"),
+                      Secret("real-s3cret"),
+                      Injection::Place::json};
+  injection.members = {"key"};
+  t.injections.push_back(std::move(injection));
+  t.speak_tls();
+  const Headers json = {{"content-type", "application/json"}};
+  const SeenStream& seen = t.ask(t.request("POST", "/", json), false);
+  t.agent.http2->send_data(t.last, "{\"key\":");
+  t.agent.http2->send_data(t.last, "\"fake\"}");
+  t.agent.http2->send_end(t.last, {});
+  assert_true(t.answered(seen, "200"));
+  const std::string sent = t.origin.last();
+  assert_true(sent.ends_with("\r\n\r\n{\"key\":\"real-s3cret\"}"));
+  assert_true(sent.find("Content-Length: 21\r\n") != std::string::npos);
+}
+
 void a_body_of_known_length_stays_one(Http2Wall& t) {
   t.speak();
   const SeenStream& seen = t.ask(t.request("PUT", "/", {{"content-length", "4"}}), false);
@@ -744,6 +779,8 @@ int main() {
       MOAT_TEST(Http2Wall, our_preface_does_not_wait_for_the_agents),
       MOAT_TEST(Http2Wall, many_exchanges_go_side_by_side),
       MOAT_TEST(Http2Wall, a_body_and_its_trailers_go_both_ways),
+      MOAT_TEST(Http2Wall, a_placeholder_in_a_trailer_ends_the_exchange),
+      MOAT_TEST(Http2Wall, a_credential_is_put_into_a_body),
       MOAT_TEST(Http2Wall, a_body_of_known_length_stays_one),
       MOAT_TEST(Http2Wall, early_hints_and_100_continue_pass),
       MOAT_TEST(Http2Wall, head_and_empty_answers_end_with_their_head),

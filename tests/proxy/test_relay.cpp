@@ -521,6 +521,67 @@ void interim_answers_and_trailers_pass(Wall& t) {
   assert_true(t.origin.last().find("TE: trailers\r\nConnection: TE\r\n") != std::string::npos);
 }
 
+// The origin has the rest of the request by then; its end it never sees.
+void a_placeholder_in_a_trailer_goes_nowhere_but_home(Wall& t) {
+  const std::string fake = "ghp_0123456789abcdefABCDEF0123456789abcd";
+  t.settings.placeholders.push_back({"github", fake, {"api.github.com"}});
+  t.origin.script = [](Peer&) {};
+  const std::string chunked =
+      "POST / HTTP/1.1\r\nHost: api.example.com\r\nTransfer-Encoding: "
+      "chunked\r\n\r\n1\r\na\r\n0\r\n";
+  for (const std::string& trailer :
+       {"X-Sum: " + fake, "X-Sum: " + base64("user:" + fake), fake + ": 1"}) {
+    Peer& agent = t.connect("api.example.com", 80);
+    agent.say(chunked + trailer + "\r\n\r\n");
+    assert_true(t.until_has(agent, "HTTP/1.1 403 Forbidden\r\n"));
+    assert_true(agent.has("the placeholder of the grant github to api.example.com"));
+    assert_true(t.until([&t] { return t.origin.peers.back()->gone(); }));
+    assert_false(t.origin.peers.back()->has("0\r\n"));
+  }
+  assert_true(t.until_told(3));
+  assert_true(t.told().refused);
+  assert_string_equal(t.told().rule.c_str(), "placeholder");
+  Peer& agent = t.connect("api.example.com", 80);
+  agent.say(chunked + "X-Sum: 1\r\n\r\n");
+  assert_true(t.until([&t] { return t.origin.peers.back()->has("0\r\nX-Sum: 1\r\n\r\n"); }));
+}
+
+void a_foreign_credential_in_a_trailer_is_removed(Wall& t) {
+  t.origin_speaks_tls();
+  t.inject("api.example.com", "s3cret-T0ken");
+  t.origin.script = [](Peer& peer) {
+    if (peer.has("0\r\nX-Sum: 1\r\n\r\n"))
+      peer.transport.write("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+  };
+  Peer& agent = t.connect_tls("api.example.com");
+  agent.say(
+      "POST / HTTP/1.1\r\nHost: api.example.com\r\nTransfer-Encoding: "
+      "chunked\r\n\r\n1\r\na\r\n0\r\n"
+      "x-api-key: foreign\r\nX-Sum: 1\r\n\r\n");
+  assert_true(t.until_has(agent, "200 OK"));
+  assert_true(t.until_told());
+  assert_string_equal(t.told().stripped.at(0).c_str(), "x-api-key");
+}
+
+void a_stream_is_searched_for_what_was_renewed_meanwhile(Wall& t) {
+  t.origin_speaks_tls();
+  t.inject("api.example.com", "first-s3cret-token");
+  t.origin.answers = {
+      "HTTP/1.1 200 OK\r\nTransfer-Encoding: "
+      "chunked\r\n\r\n12\r\nfirst-s3cret-token\r\n6\r\nsecond\r\n"};
+  Peer& agent = t.connect_tls("api.example.com");
+  agent.say(get("api.example.com"));
+  assert_true(t.until_has(agent, "******************"));
+  assert_true(t.until_has(agent, "second"));
+  std::vector<Injection> fresh;
+  fresh.push_back({"github", "api.example.com", "Authorization", Secret("Bearer second-t0ken-9876"),
+                   Secret("second-t0ken-9876")});
+  t.injector->replace(fresh);
+  t.origin.peers.back()->transport.write(
+      "25\r\n+second-t0ken-9876+first-s3cret-token\r\n0\r\n\r\n");
+  assert_true(t.until_has(agent, "+*****************+******************\r\n"));
+}
+
 void bodies_that_are_text_are_told_as_the_agent_sees_them(Wall& t) {
   t.origin_speaks_tls();
   t.inject("api.example.com", "s3cret-T0ken");
@@ -632,6 +693,9 @@ int main() {
       MOAT_TEST(Wall, no_other_upgrade_is_let_through),
       MOAT_TEST(Wall, an_origins_407_does_not_reach_the_agent),
       MOAT_TEST(Wall, interim_answers_and_trailers_pass),
+      MOAT_TEST(Wall, a_placeholder_in_a_trailer_goes_nowhere_but_home),
+      MOAT_TEST(Wall, a_foreign_credential_in_a_trailer_is_removed),
+      MOAT_TEST(Wall, a_stream_is_searched_for_what_was_renewed_meanwhile),
       MOAT_TEST(Wall, bodies_that_are_text_are_told_as_the_agent_sees_them),
       MOAT_TEST(Wall, a_body_in_gzip_is_told_as_it_was_transferred),
       MOAT_TEST(Wall, a_refusals_words_are_a_body_too),

@@ -99,7 +99,9 @@ struct Recorder final : Observer {
   }
   void on_exchange(Exchange exchange) override { exchanges.push_back(std::move(exchange)); }
   void on_dns(const DnsQuestion& question) override { questions.push_back(question); }
+  void on_minted(const Minted& some) override { minted.push_back(some); }
   std::vector<Exchange> exchanges;
+  std::vector<Minted> minted;
   std::vector<DnsQuestion> questions;
   bool broken = false;
   int breaks_after = -1;  // so many questions, if any
@@ -211,6 +213,8 @@ struct Wall {
     if (!world) {
       trust = std::make_unique<TrustStore>(settings.upstream_ca_files);
       tls = std::make_unique<TlsContext>(*ca, *trust);
+      mint = std::make_unique<Mint>(settings.mintings, settings.credential_headers, system_clock());
+      for (Placeholder& mark : mint->marks()) settings.placeholders.push_back(std::move(mark));
       injector = std::make_unique<Injector>(std::move(injections), settings.credential_headers,
                                             settings.placeholders);
       upstream = std::make_unique<Upstream>(
@@ -219,8 +223,8 @@ struct Wall {
             resolved.push_back(name);
             return resolver.resolve(leads_to.empty() ? name : leads_to, port, std::move(done));
           });
-      world.reset(
-          new World{loop, settings, recorder, system_clock(), *injector, *upstream, names, *tls});
+      world.reset(new World{loop, settings, recorder, system_clock(), *injector, *upstream, names,
+                            *tls, *mint});
     }
     return *world;
   }
@@ -296,6 +300,7 @@ struct Wall {
   Origin origin{loop};
   std::unique_ptr<TrustStore> trust;
   std::unique_ptr<TlsContext> tls;
+  std::unique_ptr<Mint> mint;
   std::unique_ptr<Injector> injector;
   std::unique_ptr<Upstream> upstream;
   std::unique_ptr<World> world;

@@ -47,9 +47,12 @@ void what_is_sealed_comes_back(AwsGrantTest& t) {
 void a_grant_becomes_a_signer_and_placeholders(AwsGrantTest& t) {
   const auto use = use_aws_grant(t.sealed);
   assert_true(use.has_value());
-  assert_true(use->injections.empty());
+  assert_int_equal(use->injections.size(), 1);  // which puts nothing anywhere
+  assert_true(use->injections[0].place == proxy::Injection::Place::none);
   assert_true(use->signer != nullptr && use->attend == nullptr);
-  assert_int_equal(use->hosts.size(), 3);
+  assert_int_equal(use->hosts.size(), 4);
+  assert_string_equal(use->hosts[3].host.c_str(), "public.ecr.aws");
+  assert_false(use->mintings.empty());
   assert_string_equal(use->hosts[0].host.c_str(), "*.amazonaws.com");
   assert_false(use->hosts[0].local);
   assert_string_equal(t.variable(*use, "AWS_REGION").c_str(), "eu-west-1");
@@ -58,6 +61,30 @@ void a_grant_becomes_a_signer_and_placeholders(AwsGrantTest& t) {
   for (const auto& [name, value] : use->env) {
     assert_true(value.find("secret") == std::string::npos);
     assert_true(value.find("the-token") == std::string::npos);
+  }
+}
+
+// Behind names of Amazon's anybody may listen: a token is for its registry and nobody else.
+void what_amazon_mints_is_for_its_registries(AwsGrantTest& t) {
+  const auto use = use_aws_grant(t.sealed);
+  const auto takers = [&use](const char* host) {
+    std::string out;
+    for (const auto& minting : use->mintings) {
+      if (proxy::minting_host_matches(minting.host, host)) out += minting.takers.at(0) + " ";
+    }
+    return out;
+  };
+  assert_string_equal(takers("api.ecr.eu-west-1.amazonaws.com").c_str(),
+                      "*.dkr.ecr.*.amazonaws.com ");
+  assert_string_equal(takers("api.ecr.cn-north-1.amazonaws.com.cn").c_str(),
+                      "*.dkr.ecr.*.amazonaws.com.cn ");
+  assert_string_equal(takers("codeartifact.eu-west-1.amazonaws.com").c_str(),
+                      "*.d.codeartifact.*.amazonaws.com ");
+  assert_string_equal(takers("s3.eu-west-1.amazonaws.com").c_str(), "");
+  for (const auto& minting : use->mintings) {
+    for (const char* host : {"x.execute-api.eu-west-1.amazonaws.com", "x.elb.amazonaws.com",
+                             "1.dkr.ecr.eu.west.amazonaws.com", "dkr.ecr.eu-west-1.amazonaws.com"})
+      assert_false(proxy::minting_host_matches(minting.takers[0], host));
   }
 }
 
@@ -77,6 +104,7 @@ void a_server_of_ones_own_is_the_only_one(AwsGrantTest& t) {
   assert_int_equal(use->hosts.size(), 2);
   assert_string_equal(use->hosts[1].host.c_str(), "*.minio.example.com");
   assert_true(use->hosts[1].local);
+  assert_true(use->mintings.empty());
   assert_string_equal(t.variable(*use, "AWS_ENDPOINT_URL").c_str(), "https://minio.example.com");
   assert_string_equal(t.variable(*use, "AWS_REGION").c_str(), "(none)");
 }
@@ -101,6 +129,7 @@ int main() {
   const CMUnitTest tests[] = {
       MOAT_TEST(AwsGrantTest, what_is_sealed_comes_back),
       MOAT_TEST(AwsGrantTest, a_grant_becomes_a_signer_and_placeholders),
+      MOAT_TEST(AwsGrantTest, what_amazon_mints_is_for_its_registries),
       MOAT_TEST(AwsGrantTest, variables_of_the_users_own_stay),
       MOAT_TEST(AwsGrantTest, a_server_of_ones_own_is_the_only_one),
       MOAT_TEST(AwsGrantTest, a_role_is_kept_up_while_the_run_lives),

@@ -210,6 +210,44 @@ void what_the_user_sets_stays_as_it_is(GrantTest&) {
   assert_int_equal(files.size(), 1);
 }
 
+void what_a_host_mints_is_for_those_that_take_it(GrantTest&) {
+  const Provider& docker = *find_provider("docker");
+  const auto use = use_grant(docker, sealed_for("docker", "you:dckr_pat_real"));
+  assert_int_equal(use->mintings.size(), 1);
+  const proxy::Minting& hub = use->mintings[0];
+  assert_string_equal(hub.label.c_str(), "docker");
+  assert_string_equal(hub.host.c_str(), "auth.docker.io");
+  assert_int_equal(hub.takers.size(), 1);
+  assert_string_equal(hub.takers[0].c_str(), "registry-1.docker.io");
+  assert_int_equal(hub.homes.size(), 3);
+  // What a program brings of its own to the registry is removed, and nothing put there.
+  assert_int_equal(use->injections.size(), 2);
+  assert_string_equal(use->injections[1].host.c_str(), "registry-1.docker.io");
+  assert_true(use->injections[1].place == proxy::Injection::Place::none);
+  assert_true(use->injections[1].secret.empty());
+
+  auto sealed = sealed_for("docker", "you:dckr_pat_real");
+  sealed.facts.set("host", "registry.example.com");
+  const auto own = use_grant(docker, sealed);
+  assert_int_equal(own->injections.size(), 1);
+  assert_string_equal(own->mintings.at(0).host.c_str(), "registry.example.com");
+  assert_string_equal(own->mintings[0].takers.at(0).c_str(), "registry.example.com");
+  assert_false(own->mintings[0].paths.empty());
+}
+
+void a_credential_goes_into_a_body(GrantTest&) {
+  const auto provider = parse_provider(
+      "name: own\ntitle: Own\nhost: own.example\n"
+      "hosts: [{host: own.example, json: [auth, key], paths: [/v1]}]\n",
+      "own.yaml");
+  const auto use = use_grant(*provider, sealed_for("own", "s/cret"));
+  const proxy::Injection& injection = use->injections.at(0);
+  assert_true(injection.place == proxy::Injection::Place::json);
+  assert_string_equal(std::string(injection.value.reveal()).c_str(), "s/cret");
+  assert_string_equal(injection.members.at(1).c_str(), "key");
+  assert_string_equal(injection.paths.at(0).c_str(), "/v1");
+}
+
 void a_credential_stands_where_the_provider_says(GrantTest&) {
   const auto provider = parse_provider(
       "name: own\ntitle: Own\nhost: own.example\nhosts:\n"
@@ -254,6 +292,8 @@ int main() {
       MOAT_TEST(GrantTest, a_sandbox_gets_a_placeholder_that_is_never_the_same),
       MOAT_TEST(GrantTest, a_file_of_a_placeholders_names_the_server),
       MOAT_TEST(GrantTest, what_the_user_sets_stays_as_it_is),
+      MOAT_TEST(GrantTest, what_a_host_mints_is_for_those_that_take_it),
+      MOAT_TEST(GrantTest, a_credential_goes_into_a_body),
       MOAT_TEST(GrantTest, a_credential_stands_where_the_provider_says),
       MOAT_TEST(GrantTest, a_stored_grant_is_opened),
       MOAT_TEST(GrantTest, one_error_names_everything_that_is_missing),

@@ -150,6 +150,30 @@ void what_a_site_does_not_say_stands_at_the_top(Nothing&) {
   assert_true(got->sites[1].sources.empty());
 }
 
+void bodies_and_minted_tokens_are_read(Nothing&) {
+  const auto got = parse_provider(head +
+                                      "hosts:\n"
+                                      "  - {host: api.own.example, json: [auth, key], paths: /v1}\n"
+                                      "  - host: login.own.example\n"
+                                      "    basic: ''\n"
+                                      "    mints: [token, [data, token]]\n"
+                                      "    expires: [data, seconds]\n"
+                                      "    paths: [/token, /v2/token]\n"
+                                      "  - {host: files.own.example, minted: true}\n",
+                                  "own.yaml");
+  if (!got) print_error("%s\n", got.error().message.c_str());
+  assert_true(got.has_value());
+  const auto& list = got->sites[0].hosts;
+  assert_true(list.at(0).place == ProviderHost::Place::json);
+  assert_string_equal(list[0].members.at(1).c_str(), "key");
+  assert_string_equal(list[0].paths.at(0).c_str(), "/v1");
+  assert_int_equal(list.at(1).mints.size(), 2);
+  assert_string_equal(list[1].mints[1].at(1).c_str(), "token");
+  assert_string_equal(list[1].expires.at(1).c_str(), "seconds");
+  assert_int_equal(list[1].paths.size(), 2);
+  assert_true(list.at(2).minted && list[2].place == ProviderHost::Place::none);
+}
+
 void what_is_wrong_is_said_with_line_and_column(Nothing&) {
   struct {
     std::string text;
@@ -170,7 +194,27 @@ void what_is_wrong_is_said_with_line_and_column(Nothing&) {
       {head + "hosts: [{host: 'a.b:80', header: X-Key}]\n",
        "own.yaml:4:16: 'a.b:80' is not a host"},
       {head + "hosts: [{host: a.b, header: X-Key, query: k}]\n",
-       "own.yaml:4:43: a host has one of header, basic, query and path"},
+       "own.yaml:4:43: a host has one of header, basic, query, path and json"},
+      {head + "hosts: [{host: a.b, json: {a: b}}]\n",
+       "own.yaml:4:27: json must be a list of words"},
+      {head + "hosts: [{host: a.b, json: k, paths: [v1]}]\n",
+       "own.yaml:4:37: paths must be how paths begin"},
+      {head + "hosts: [{host: a.b, header: X-Key, paths: [/v1]}]\n",
+       "own.yaml:4:9: paths belong to json or mints"},
+      {head + "hosts: [{host: a.b, header: X-Key, expires: e}]\n",
+       "own.yaml:4:9: expires belongs to mints"},
+      {head + "hosts: [{host: a.b, header: X-Key, mints: token}]\n",
+       "own.yaml:4:43: mints must be a list of members"},
+      {head + "hosts: [{host: a.b, header: X-Key, mints: [{a: b}]}]\n",
+       "own.yaml:4:44: mints must be a list of words"},
+      {head + "hosts: [{host: a.b, header: X-Key, minted: yes}]\n",
+       "own.yaml:4:44: minted is true or false"},
+      {head + "hosts: [{host: a.b, header: X-Key, mints: [token]}]\n",
+       "own.yaml:1:1: what one host mints another takes: give mints and minted"},
+      {head + "hosts: [{host: a.b, header: X-Key, minted: true}]\n",
+       "own.yaml:1:1: what one host mints another takes"},
+      {head + "hosts: [{host: a.b, json: k}]\ncheck: {url: 'https://a.b/'}\n",
+       "own.yaml:1:1: check.url: a.b is not among the hosts that take the credential"},
       {head + "hosts: [{host: a.b, header: Host}]\n",
        "own.yaml:4:29: 'Host' is not a header for a credential"},
       {head + "hosts: [{host: a.b, header: \"X\\r\\nY\"}]\n", "own.yaml:4:29: "},
@@ -251,6 +295,7 @@ int main() {
       MOAT_TEST(Nothing, a_login_by_code_needs_little),
       MOAT_TEST(Nothing, a_login_is_read),
       MOAT_TEST(Nothing, what_a_site_does_not_say_stands_at_the_top),
+      MOAT_TEST(Nothing, bodies_and_minted_tokens_are_read),
       MOAT_TEST(Nothing, what_is_wrong_is_said_with_line_and_column),
   };
   return cmocka_run_group_tests_name("top/provider_file", tests, nullptr, nullptr);
