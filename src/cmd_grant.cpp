@@ -317,6 +317,12 @@ class Granting {
         found_by("authorization code", **answer, code.flow.token_url, code.flow.client_id);
     found.client_secret = code.flow.client_secret;
     if (code.flow.json) found.token_form = "json";
+    // A service may want another form where a login is renewed than where it begins.
+    const ProviderSite* site = site_for(*plan_.provider, plan_.host, found.token.reveal());
+    if (site != nullptr && site->refresh && site->refresh->client_id == found.client_id) {
+      found.token_url = for_host(site->refresh->token_url, plan_.host);
+      found.token_form = site->refresh->token_form;
+    }
     return found;
   }
 
@@ -426,6 +432,7 @@ int grant(const Plan& plan, store::Vault& vault) {
                         plan.provider->title.c_str()));
   if (auto settled = settle_renewal(*site, plan.host, plan.take_refresh_token, *found); !settled)
     return failed(settled.error());
+  if (found->facts.empty()) found->facts = facts_in_token(site->sources, found->token);
   store::Sealed sealed;
   sealed.name = plan.provider->name;
   sealed.profile = plan.profile;

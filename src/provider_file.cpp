@@ -479,8 +479,8 @@ Result<void> read_token_form(ProviderReader& reader, const Yaml& value) {
 Result<void> read_code_parameters(ProviderReader& reader, const Yaml& value) {
   // What the login itself says must not be said twice.
   constexpr std::string_view ours[] = {
-      "response_type",         "client_id", "redirect_uri",  "scope", "state", "code_challenge",
-      "code_challenge_method", "resource",  "code_verifier", "code"};
+      "response_type", "client_id",      "redirect_uri",          "scope",
+      "state",         "code_challenge", "code_challenge_method", "resource"};
   auto parameters = reader.map(value, "parameters");
   if (!parameters) return parameters.error();
   for (const auto& [name, text] : *parameters) {
@@ -518,8 +518,8 @@ Result<void> read_device_url(ProviderReader& reader, const Yaml& value) {
 // The next word of each path that begins with `prefix`. What a site says stands at the top too, and
 // what only the top says does not stand in a site.
 std::vector<std::string_view> members_under(const std::string& prefix) {
-  constexpr std::string_view only_at_the_top[] = {"name", "title",      "host",      "sites", "device",
-                                                  "code", "revoke_url", "instead_of"};
+  constexpr std::string_view only_at_the_top[] = {"name",   "title", "host",       "sites",
+                                                  "device", "code",  "revoke_url", "instead_of"};
   std::vector<std::string_view> names;
   const bool site = prefix == "sites.";
   for (const ProviderKey& key : provider_keys()) {

@@ -12,6 +12,7 @@
 
 #include "core/child.h"
 #include "core/fd.h"
+#include "core/json.h"
 #include "core/text.h"
 #include "device_flow.h"
 
@@ -117,6 +118,29 @@ bool is_fact(std::string_view text) {
   return !text.empty() && text.size() <= 200 && std::all_of(text.begin(), text.end(), [&](char c) {
     return isalnum(static_cast<unsigned char>(c)) != 0 || marks.find(c) != std::string_view::npos;
   });
+}
+
+std::map<std::string, std::string> facts_in_token(const std::vector<TokenSource>& sources,
+                                                  const Secret& token) {
+  std::map<std::string, std::string> facts;
+  Json file = Json::object();
+  file.set("token", token.reveal());
+  std::string text = file.text();
+  file.wipe();
+  for (const TokenSource& source : sources) {
+    for (const auto& [name, key] : source.facts) {
+      const bool within = key.size() > source.key.size() &&
+                          std::equal(source.key.begin(), source.key.end(), key.begin());
+      if (!within || source.key.empty() || facts.count(name) > 0) continue;
+      std::vector<std::string> claim = {"token"};
+      claim.insert(claim.end(), key.begin() + static_cast<std::ptrdiff_t>(source.key.size()),
+                   key.end());
+      const auto fact = value_in(text, TokenSource::Format::json, claim);
+      if (fact && *fact && is_fact((*fact)->reveal())) facts[name] = (*fact)->reveal();
+    }
+  }
+  wipe(text);
+  return facts;
 }
 
 std::string file_of(const TokenSource& source, const std::string& host) {

@@ -23,9 +23,9 @@ struct FoundToken {
   Secret refresh_token = {};
   std::string token_url = {};
   std::string client_id = {};
-  std::string client_secret = {};  // of those that are none
-  std::string token_form = {};     // "json", or "": see refresh.h
-  std::string scopes = {};         // that came with it, where that is said
+  std::string client_secret = {};                 // of those that are none
+  std::string token_form = {};                    // "json", or "": see refresh.h
+  std::string scopes = {};                        // that came with it, where that is said
   std::map<std::string, std::string> facts = {};  // what else the file says
   bool followed = false;                          // another program renews it there
 };
@@ -49,6 +49,11 @@ std::string file_of(const TokenSource& source, const std::string& host);
 // name. In JSON it may lead into a JWT, and on among what that claims. The pure part.
 Result<std::optional<Secret>> value_in(std::string_view text, TokenSource::Format format,
                                        const std::vector<std::string>& key);
+
+// Of the facts of these sources, those that stand in the token itself (a JWT's claims), wherever it
+// was found.
+std::map<std::string, std::string> facts_in_token(const std::vector<TokenSource>& sources,
+                                                  const Secret& token);
 
 // RFC 3339 of a time that is written so, or in seconds or milliseconds since 1970; "" of what is
 // not.

@@ -240,7 +240,8 @@ exit $status
     codex = "codex exec --skip-git-repo-check --dangerously-bypass-approvals-and-sandbox -m gpt-5 "
 
     def codex_token(self):
-        token = jwt(exp=4000000000, **{"https://api.openai.com/auth": {"chatgpt_plan_type": "pro"}})
+        token = jwt(exp=4000000000, **{"https://api.openai.com/auth": {
+            "chatgpt_plan_type": "pro", "chatgpt_account_id": ACCOUNT}})
         self.secrets += [token, token.rpartition(".")[2]]  # its signature is what makes it one
         return token
 

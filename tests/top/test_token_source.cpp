@@ -214,6 +214,25 @@ void a_login_says_more_than_its_token(SourceTest& t) {
   assert_string_equal((*got)->facts.at("account").c_str(), "a-1");
 }
 
+// {"iss": "x", "auth": {"account": "acc-1", "bad": "two words"}}, between a head and a signature.
+void a_token_may_say_more_itself(SourceTest&) {
+  const std::string claims =
+      base64url(R"({"iss": "x", "auth": {"account": "acc-1", "bad": "two words"}})");
+  TokenSource source;
+  source.key = {"tokens", "access"};
+  source.facts = {{"account", {"tokens", "access", "auth", "account"}},
+                  {"bad", {"tokens", "access", "auth", "bad"}},
+                  {"missing", {"tokens", "access", "auth", "nothing"}},
+                  {"beside", {"tokens", "plan"}},
+                  {"itself", {"tokens", "access"}}};
+  const Secret token("e30." + claims + ".c2ln");
+  const auto facts = facts_in_token({source}, token);
+  assert_int_equal(facts.size(), 1);
+  assert_string_equal(facts.at("account").c_str(), "acc-1");
+  for (const char* other : {"opaque-token", "a.b.c", ""})
+    assert_int_equal(facts_in_token({source}, Secret(other)).size(), 0);
+}
+
 void a_file_is_looked_at_below_the_home(SourceTest& t) {
   const std::string old_home = getenv("HOME");
   setenv("HOME", t.directory.c_str(), 1);
@@ -288,6 +307,7 @@ int main() {
       MOAT_TEST(SourceTest, a_value_is_found_in_files_of_others),
       MOAT_TEST(SourceTest, how_long_a_token_is_good_stands_beside_it),
       MOAT_TEST(SourceTest, a_login_says_more_than_its_token),
+      MOAT_TEST(SourceTest, a_token_may_say_more_itself),
       MOAT_TEST(SourceTest, a_file_is_looked_at_below_the_home),
       MOAT_TEST(SourceTest, a_tool_is_asked_for_this_host),
       MOAT_TEST(SourceTest, a_tool_that_fails_is_passed_over),
