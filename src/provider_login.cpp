@@ -1,5 +1,5 @@
-// The keys of a provider's file that are about logins: credentials that expire, that another
-// program keeps, and from which more credentials can be had.
+// The keys of a provider's file that are about logins: how one is had, renewed, shown to programs
+// in the sandbox, and taken back.
 #include <algorithm>
 
 #include "config_reader.h"
@@ -13,19 +13,6 @@ namespace moat {
 namespace {
 
 constexpr size_t longest_claims = 1024;
-constexpr size_t most_facts = 16;
-
-bool is_fact_name(std::string_view name) {
-  return !name.empty() && name.size() <= 32 && std::all_of(name.begin(), name.end(), [](char c) {
-    return (c >= 'a' && c <= 'z') || c == '_';
-  });
-}
-
-Result<bool> yes_or_no(ProviderReader& reader, const Yaml& value, const char* key) {
-  if (value.scalar == "true") return true;
-  if (value.scalar == "false") return false;
-  return reader.at(value, std::string(key) + " is true or false");
-}
 
 Result<void> refresh_word(ProviderReader& reader, const Yaml& value, const char* key,
                           std::string ProviderRefresh::*member) {
@@ -34,16 +21,6 @@ Result<void> refresh_word(ProviderReader& reader, const Yaml& value, const char*
   if (!is_printed(*word)) return reader.at(value, std::string(key) + " must be printable ASCII");
   (*reader.site->refresh).*member = std::move(*word);
   return {};
-}
-
-}  // namespace
-
-bool is_printed(std::string_view text) {
-  return std::all_of(text.begin(), text.end(), [](char c) { return c >= 0x20 && c < 0x7f; });
-}
-
-std::string sample(std::string_view text) {
-  return for_host(text, "host.example");
 }
 
 Result<void> read_claims(ProviderReader& reader, const Yaml& value) {
@@ -105,42 +82,155 @@ Result<void> read_refresh_token_url(ProviderReader& reader, const Yaml& value) {
   return refresh_word(reader, value, "token_url", &ProviderRefresh::token_url);
 }
 
-Result<void> read_refuse(ProviderReader& reader, const Yaml& value) {
-  auto paths = reader.words(value, "refuse");
-  if (!paths) return paths.error();
-  for (const std::string& path : *paths) {
-    if (!proxy::parse_rule_line("deny * " + path))
-      return reader.at(value, "'" + shown(path) + "' is not a path, such as /oauth/token");
-  }
-  reader.host->refuse = std::move(*paths);
-  return {};
-}
-
-Result<void> read_source_facts(ProviderReader& reader, const Yaml& value) {
-  if (value.kind != Yaml::Kind::mapping || value.members.size() > most_facts)
-    return reader.at(value, format("facts must be a map of at most %zu names", most_facts));
-  for (const auto& [name, where] : value.members) {
-    if (!is_fact_name(name))
-      return reader.at(where, "'" + shown(name) + "' is not a fact's name: small letters and '_'");
-    auto key = reader.words(where, "a fact");
-    if (!key) return key.error();
-    reader.source->facts.emplace_back(name, std::move(*key));
+Result<void> read_device(ProviderReader& reader, const Yaml& value) {
+  ProviderDevice& device = reader.provider.device.emplace();
+  if (auto read = reader.read_members(value, "device.", "device"); !read) return read;
+  for (const std::string* needed : {&device.url, &device.token_url, &device.client_id_variable,
+                                    &device.client_id_advice, &device.verification_host}) {
+    if (needed->empty())
+      return reader.at(value,
+                       "device needs url, token_url, client_id_variable, client_id_advice and "
+                       "verification_host");
   }
   return {};
 }
 
-Result<void> read_source_follow(ProviderReader& reader, const Yaml& value) {
-  auto follow = yes_or_no(reader, value, "follow");
-  if (!follow) return follow.error();
-  reader.source->follow = *follow;
+Result<void> read_code(ProviderReader& reader, const Yaml& value) {
+  ProviderCode& code = reader.provider.code.emplace();
+  if (auto read = reader.read_members(value, "code.", "code"); !read) return read;
+  if (code.url.empty() || code.token_url.empty() ||
+      (code.client_id.empty() && code.client_id_variable.empty()))
+    return reader.at(value, "code needs url, token_url, and client_id or client_id_variable");
   return {};
 }
 
-Result<void> read_source_refresh(ProviderReader& reader, const Yaml& value) {
-  auto key = reader.words(value, "refresh");
-  if (!key) return key.error();
-  reader.source->refresh = std::move(*key);
+template <std::string ProviderCode::*member>
+Result<void> read_code_word(ProviderReader& reader, const Yaml& value) {
+  auto word = reader.word(value, "it");
+  if (!word) return word.error();
+  if (!is_printed(*word)) return reader.at(value, "it must be printable ASCII");
+  (*reader.provider.code).*member = std::move(*word);
   return {};
+}
+
+template <std::string ProviderCode::*member>
+Result<void> read_code_url(ProviderReader& reader, const Yaml& value) {
+  if (!check_endpoint(sample(value.scalar), "") || !value.scalar.starts_with("https://") ||
+      value.scalar.find('#') != std::string::npos)
+    return reader.at(value, "it must be https://HOST/PATH");
+  return read_code_word<member>(reader, value);
+}
+
+Result<void> read_code_variable(ProviderReader& reader, const Yaml& value) {
+  if (auto checked = check_variable_name(value.scalar); !checked)
+    return reader.at(value, checked.error().message);
+  reader.provider.code->client_id_variable = value.scalar;
+  return {};
+}
+
+Result<void> read_redirect_host(ProviderReader& reader, const Yaml& value) {
+  if (value.scalar != "127.0.0.1" && value.scalar != "localhost")
+    return reader.at(value, "redirect_host is 127.0.0.1 or localhost");
+  reader.provider.code->redirect_host = value.scalar;
+  return {};
+}
+
+Result<void> read_redirect_path(ProviderReader& reader, const Yaml& value) {
+  const std::string& path = value.scalar;
+  if (!path.starts_with('/') || !is_printed(path) || path.find_first_of("?#% ") != path.npos)
+    return reader.at(value, "redirect_path must be a path such as /callback");
+  reader.provider.code->redirect_path = path;
+  return {};
+}
+
+Result<void> read_redirect_port(ProviderReader& reader, const Yaml& value) {
+  const auto port = parse_number(value.scalar, 1, 65535);
+  if (!port) return reader.at(value, "redirect_port must be a port");
+  reader.provider.code->redirect_port = static_cast<uint16_t>(*port);
+  return {};
+}
+
+Result<void> read_token_form(ProviderReader& reader, const Yaml& value) {
+  if (value.scalar != "form" && value.scalar != "json")
+    return reader.at(value, "token_form is form or json");
+  reader.provider.code->json = value.scalar == "json";
+  return {};
+}
+
+Result<void> read_code_parameters(ProviderReader& reader, const Yaml& value) {
+  // What the login itself says must not be said twice.
+  constexpr std::string_view ours[] = {
+      "response_type", "client_id",      "redirect_uri",          "scope",
+      "state",         "code_challenge", "code_challenge_method", "resource"};
+  auto parameters = reader.map(value, "parameters");
+  if (!parameters) return parameters.error();
+  for (const auto& [name, text] : *parameters) {
+    if (!is_header_name(name) || !is_printed(text) ||
+        std::find(std::begin(ours), std::end(ours), name) != std::end(ours))
+      return reader.at(value, "parameters: '" + shown(name) + "' is not one that may be added");
+  }
+  reader.provider.code->parameters = std::move(*parameters);
+  return {};
+}
+
+Result<void> read_revoke_url(ProviderReader& reader, const Yaml& value) {
+  if (!check_endpoint(sample(value.scalar), "") || !value.scalar.starts_with("https://"))
+    return reader.at(value, "revoke_url must be https://HOST/PATH");
+  reader.provider.revoke_url = value.scalar;
+  return {};
+}
+
+template <std::string ProviderDevice::*member>
+Result<void> read_device_word(ProviderReader& reader, const Yaml& value) {
+  auto word = reader.word(value, "it");
+  if (!word) return word.error();
+  if (!is_printed(*word)) return reader.at(value, "it must be printable ASCII");
+  (*reader.provider.device).*member = std::move(*word);
+  return {};
+}
+
+template <std::string ProviderDevice::*member>
+Result<void> read_device_url(ProviderReader& reader, const Yaml& value) {
+  if (!check_endpoint(sample(value.scalar), "") || !value.scalar.starts_with("https://"))
+    return reader.at(value, "it must be https://HOST/PATH");
+  return read_device_word<member>(reader, value);
+}
+
+}  // namespace
+
+std::span<const ProviderKey> provider_login_keys() {
+  static constexpr ProviderKey keys[] = {
+      {"claims", read_claims},
+      {"code", read_code},
+      {"code.client_id", read_code_word<&ProviderCode::client_id>},
+      {"code.client_id_variable", read_code_variable},
+      {"code.client_secret", read_code_word<&ProviderCode::client_secret>},
+      {"code.parameters", read_code_parameters},
+      {"code.redirect_host", read_redirect_host},
+      {"code.redirect_path", read_redirect_path},
+      {"code.redirect_port", read_redirect_port},
+      {"code.scopes", read_code_word<&ProviderCode::scopes>},
+      {"code.token_form", read_token_form},
+      {"code.token_url", read_code_url<&ProviderCode::token_url>},
+      {"code.url", read_code_url<&ProviderCode::url>},
+      {"device", read_device},
+      {"device.client_id", read_device_word<&ProviderDevice::client_id>},
+      {"device.client_id_advice", read_device_word<&ProviderDevice::client_id_advice>},
+      {"device.client_id_variable", read_device_word<&ProviderDevice::client_id_variable>},
+      {"device.scopes", read_device_word<&ProviderDevice::scopes>},
+      {"device.token_url", read_device_url<&ProviderDevice::token_url>},
+      {"device.url", read_device_url<&ProviderDevice::url>},
+      {"device.verification_host", read_device_word<&ProviderDevice::verification_host>},
+      {"instead_of", read_instead_of},
+      {"refresh", read_refresh},
+      {"refresh.client_id", read_refresh_client_id},
+      {"refresh.client_secret", read_refresh_client_secret},
+      {"refresh.rotates", read_refresh_rotates},
+      {"refresh.token_form", read_refresh_token_form},
+      {"refresh.token_url", read_refresh_token_url},
+      {"revoke_url", read_revoke_url},
+  };
+  return keys;
 }
 
 }  // namespace moat

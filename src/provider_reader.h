@@ -1,6 +1,7 @@
 // ProviderReader: what a provider's file is read with. Private to provider_*.cpp.
 #pragma once
 
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -70,18 +71,15 @@ bool is_printed(std::string_view text);
 // "{host}" replaced by a name, so that who judges names can judge it.
 std::string sample(std::string_view text);
 
-// Logins: keys of credentials that expire and that other programs keep.
-Result<void> read_claims(ProviderReader& reader, const Yaml& value);
-Result<void> read_instead_of(ProviderReader& reader, const Yaml& value);
-Result<void> read_refresh(ProviderReader& reader, const Yaml& value);
-Result<void> read_refresh_client_id(ProviderReader& reader, const Yaml& value);
-Result<void> read_refresh_client_secret(ProviderReader& reader, const Yaml& value);
-Result<void> read_refresh_rotates(ProviderReader& reader, const Yaml& value);
-Result<void> read_refresh_token_form(ProviderReader& reader, const Yaml& value);
-Result<void> read_refresh_token_url(ProviderReader& reader, const Yaml& value);
-Result<void> read_refuse(ProviderReader& reader, const Yaml& value);
-Result<void> read_source_facts(ProviderReader& reader, const Yaml& value);
-Result<void> read_source_follow(ProviderReader& reader, const Yaml& value);
-Result<void> read_source_refresh(ProviderReader& reader, const Yaml& value);
+bool is_header_name(std::string_view name);
+// A list of at most `most_provider_entries` maps.
+inline constexpr size_t most_provider_entries = 64;
+Result<void> check_list(ProviderReader& reader, const Yaml& value, const char* key);
+Result<bool> yes_or_no(ProviderReader& reader, const Yaml& value, const char* key);
+
+// The parts of provider_keys().
+std::span<const ProviderKey> provider_host_keys();
+std::span<const ProviderKey> provider_source_keys();
+std::span<const ProviderKey> provider_login_keys();
 
 }  // namespace moat
