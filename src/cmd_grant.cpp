@@ -35,6 +35,7 @@ namespace {
 
 // All that flags, variables and config.yaml say, settled before anything happens.
 struct Plan {
+  std::string name;  // of the grant: "npm", "npm:npm.example.com"
   const Provider* provider = nullptr;
   const ProviderSite* site = nullptr;
   std::string host;
@@ -120,8 +121,16 @@ Result<Plan> make_plan(const Arguments& arguments, const Home& home) {
   if (plan.provider == nullptr) return Error{Errc::invalid, unknown_provider(name)};
   const Provider& provider = *plan.provider;
   const ProviderSettings settings = config->provider(provider.name);
-  const std::string usual = settings.host.empty() ? provider.host : settings.host;
-  const char* where = arguments.has("host") ? "--host" : "config.yaml: host";
+  plan.name = name;
+  const std::string_view server = server_in(name);
+  if (!server.empty() && arguments.has("host"))
+    return error(Errc::invalid, "--host: '%s' says already which server it is for", name.c_str());
+  const std::string usual = !server.empty()         ? std::string(server)
+                            : settings.host.empty() ? provider.host
+                                                    : settings.host;
+  const char* where = arguments.has("host") ? "--host"
+                      : server.empty()      ? "config.yaml: host"
+                                            : name.c_str();
   auto host = parse_server_host(arguments.value("host").value_or(usual), where);
   if (!host) return host.error();
   plan.host = std::move(*host);
@@ -434,7 +443,7 @@ int grant(const Plan& plan, store::Vault& vault) {
     return failed(settled.error());
   if (found->facts.empty()) found->facts = facts_in_token(site->sources, found->token);
   store::Sealed sealed;
-  sealed.name = plan.provider->name;
+  sealed.name = plan.name;
   sealed.profile = plan.profile;
   sealed.secret = found->token.clone();
   sealed.refresh_token = found->refresh_token.clone();

@@ -251,21 +251,21 @@ bool fits_a_header(std::string_view secret) {
 }
 
 Result<GrantUse> use_grant(const Provider& provider, const store::Sealed& sealed) {
-  const std::string again = "run 'moat grant " + provider.name + "' again";
+  const std::string again = "run 'moat grant " + sealed.name + "' again";
   if (!fits_a_header(sealed.secret.reveal()))
     return error(Errc::invalid, "the credential stored for %s cannot be sent in a header: %s",
-                 provider.name.c_str(), again.c_str());
+                 sealed.name.c_str(), again.c_str());
   auto host = parse_server_host(sealed.facts["host"].string(provider.host), "host");
   if (!host)
     return error(Errc::invalid, "the credential stored for %s names no usable host: %s",
-                 provider.name.c_str(), again.c_str());
+                 sealed.name.c_str(), again.c_str());
   const ProviderSite* site = site_for(provider, *host, sealed.secret.reveal());
   if (site == nullptr)
     return error(Errc::invalid, "the credential stored for %s is of no kind that %s takes: %s",
-                 provider.name.c_str(), host->c_str(), again.c_str());
+                 sealed.name.c_str(), host->c_str(), again.c_str());
 
   GrantUse use;
-  use.name = provider.name;
+  use.name = sealed.name;
   use.source = sealed.facts["source"].string();
   use.profile = sealed.profile;
   for (const ProviderHost& entry : site->hosts)
@@ -282,19 +282,51 @@ Result<GrantUse> use_credential(const store::Sealed& sealed) {
   return Error{Errc::not_found, unknown_provider(sealed.name)};
 }
 
+namespace {
+
+// `from` into `into`, where it has no such member.
+Json merged(const Json::View& into, const Json::View& from) {
+  Json all = into.clone();
+  for (const Json::View& member : from.elements()) {
+    const std::string key = member.key();
+    const Json::View had = into[key];
+    if (!had.exists()) {
+      all.set(key, member.clone());
+    } else if (had.is_object() && member.is_object()) {
+      all.set(key, merged(had, member));
+    }
+  }
+  return all;
+}
+
+// Two grants may have something to say in one file, such as two registries in .npmrc.
+std::string joined(const std::string& first, const std::string& second) {
+  const auto a = Json::parse(first);
+  const auto b = Json::parse(second);
+  if (!a || !b || !a->view().is_object() || !b->view().is_object()) return first + second;
+  return merged(a->view(), b->view()).text() + "\n";
+}
+
+}  // namespace
+
 void add_placeholders(const std::vector<GrantUse>& uses,
                       std::vector<std::pair<std::string, std::string>>& env,
                       std::vector<runtime::HomeFile>& files) {
-  const auto add = [](auto& list, const auto& entry, const auto& key) {
-    const bool had = std::any_of(list.begin(), list.end(),
-                                 [&](const auto& other) { return key(other) == key(entry); });
-    if (!had) list.push_back(entry);
-  };
   for (const GrantUse& use : uses) {
-    for (const auto& variable : use.env)
-      add(env, variable, [](const auto& pair) { return pair.first; });
-    for (const runtime::HomeFile& file : use.files)
-      add(files, file, [](const auto& other) { return other.path; });
+    for (const auto& variable : use.env) {
+      const bool had = std::any_of(
+          env.begin(), env.end(), [&](const auto& other) { return other.first == variable.first; });
+      if (!had) env.push_back(variable);
+    }
+    for (const runtime::HomeFile& file : use.files) {
+      const auto had = std::find_if(files.begin(), files.end(),
+                                    [&](const auto& other) { return other.path == file.path; });
+      if (had == files.end()) {
+        files.push_back(file);
+      } else {
+        had->text = joined(had->text, file.text);
+      }
+    }
   }
 }
 

@@ -102,7 +102,18 @@ const std::vector<Provider>& providers() {
   return table.all;
 }
 
+std::string_view server_in(std::string_view grant) {
+  const size_t colon = grant.find(':');
+  return colon == std::string_view::npos ? std::string_view() : grant.substr(colon + 1);
+}
+
 const Provider* find_provider(std::string_view name) {
+  if (const size_t colon = name.find(':'); colon != std::string_view::npos) {
+    const Provider* provider = find_provider(name.substr(0, colon));
+    const auto host = parse_server_host(name.substr(colon + 1), "server");
+    return provider != nullptr && host && site_for(*provider, *host) != nullptr ? provider
+                                                                                : nullptr;
+  }
   Table& table = the_table();
   if (const Provider* own = find_in(table.own, name)) return own;
   if (const Provider* found = find_in(table.found, name)) return found;

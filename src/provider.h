@@ -127,7 +127,11 @@ struct Provider {
 // Those that are known, by name. Without load_providers(), those that are compiled in. Parses them
 // all, which takes milliseconds; find_provider() parses one.
 const std::vector<Provider>& providers();
+// `name` is that of a grant: a provider's, or "npm:npm.example.com", which says which of its servers,
+// so that a person may have credentials for several.
 const Provider* find_provider(std::string_view name);
+// What stands behind the colon; "" where there is none.
+std::string_view server_in(std::string_view grant);
 // Adds those of `root`/providers, where `root` is $MOAT_HOME; one of the same name takes the place
 // of a built-in one. Does nothing when that was done before. An error says file, line and column.
 // What find_provider() gave before this is void.

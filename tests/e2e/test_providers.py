@@ -13,7 +13,7 @@ import harness
 from harness import MOAT, MoatTest, UID, wait_for
 
 HOSTS = ("api.anthropic.com", "api.openai.com", "registry.npmjs.org", "upload.pypi.org",
-         "generativelanguage.googleapis.com", "gitlab.com", "api.telegram.org", "api.own.test")
+         "generativelanguage.googleapis.com", "gitlab.com", "api.telegram.org", "api.own.test", "npm.own.test")
 harness.NAMES = harness.NAMES + HOSTS
 
 OWN = """\
@@ -110,6 +110,35 @@ class Providers(MoatTest):
             "openai")
         self.assertTrue(done.stdout.startswith("sk-proj-"))
         self.assertEqual(self.sent("/v1/responses")["authorization"], "Bearer " + self.token)
+
+    def test_two_servers_of_a_provider(self):
+        self.good_grant("npm", "registry.npmjs.org", self.token)
+        other = "npm_" + self.token[4:][::-1]
+        self.good_grant("npm:npm.own.test", token=other, flags=["--no-check"])
+        twice = self.grant("npm:npm.own.test", token=other, flags=["--no-check", "--host", "x.test"])
+        self.assertNotEqual(twice.returncode, 0)
+        self.assertIn("says already which server", twice.stderr)
+        listed = {json.loads(line)["name"]: json.loads(line)["host"] for line in
+                  self.moat("grant", "list", "--json").stdout.splitlines()}
+        self.assertEqual(listed["npm"], "registry.npmjs.org")
+        self.assertEqual(listed["npm:npm.own.test"], "npm.own.test")
+        done = self.sh("for host in registry.npmjs.org npm.own.test; do "
+                       "own=$(sed -n \"s,//$host/:_authToken=,,p\" ~/.npmrc); "
+                       "curl -s -o /dev/null -H \"Authorization: Bearer $own\" https://$host/at-$host; "
+                       "done; cat ~/.npmrc; curl -s -o /dev/null -w '%{http_code}\\n' "
+                       "-H \"Authorization: Bearer $own\" https://registry.npmjs.org/astray",
+                       "npm", "npm:npm.own.test")
+        self.assertRegex(done.stdout, r"^//registry.npmjs.org/:_authToken=npm_\w{36}\n"
+                                      r"//npm.own.test/:_authToken=npm_\w{36}\n403\n$")
+        self.assertNotIn(other, done.stdout)
+        self.assertEqual(self.sent("/at-registry.npmjs.org")["authorization"], "Bearer " + self.token)
+        self.assertEqual(self.sent("/at-npm.own.test")["authorization"], "Bearer " + other)
+        self.assertEqual(self.moat("revoke", "npm:npm.own.test").returncode, 0)
+        missing = self.run_moat("true", flags=["--grant", "npm:npm.own.test"], expect=125)
+        self.assertIn("moat grant npm:npm.own.test", missing.stderr)
+        for bad in ("aws:x.test", "gemini:x.test", "npm:", "npm:a b", "none:x.test"):
+            done = self.grant(bad, token="x", flags=["--no-check"])
+            self.assertNotEqual(done.returncode, 0, bad)
 
     def test_npm_finds_itself_logged_in(self):
         npmrc = self.home / ".npmrc"

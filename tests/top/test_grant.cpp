@@ -279,10 +279,33 @@ void a_credential_stands_where_the_provider_says(GrantTest&) {
   assert_true(removes);
 }
 
+void files_of_several_grants_are_joined(GrantTest&) {
+  GrantUse first;
+  first.files = {{".npmrc", "//a.test/:_authToken=x\n"},
+                 {".docker/config.json", R"({"auths": {"a.test": {"auth": "x"}}, "kept": 1})"}};
+  GrantUse second;
+  second.files = {{".npmrc", "//b.test/:_authToken=y\n"},
+                  {".docker/config.json", R"({"auths": {"b.test": {"auth": "y"}}, "kept": 2})"},
+                  {".own", "alone"}};
+  std::vector<std::pair<std::string, std::string>> env;
+  std::vector<runtime::HomeFile> files;
+  std::vector<GrantUse> uses;
+  uses.push_back(std::move(first));
+  uses.push_back(std::move(second));
+  add_placeholders(uses, env, files);
+  assert_int_equal(files.size(), 3);
+  assert_string_equal(files[0].text.c_str(), "//a.test/:_authToken=x\n//b.test/:_authToken=y\n");
+  assert_string_equal(
+      files[1].text.c_str(),
+      "{\"auths\":{\"a.test\":{\"auth\":\"x\"},\"b.test\":{\"auth\":\"y\"}},\"kept\":1}\n");
+  assert_string_equal(files[2].text.c_str(), "alone");
+}
+
 }  // namespace
 
 int main() {
   const CMUnitTest tests[] = {
+      MOAT_TEST(GrantTest, files_of_several_grants_are_joined),
       MOAT_TEST(GrantTest, a_grant_becomes_a_header_on_each_host),
       MOAT_TEST(GrantTest, strict_policy_passes_its_hosts_on_443_and_no_private_address),
       MOAT_TEST(GrantTest, a_grant_for_an_own_server_stays_there),
