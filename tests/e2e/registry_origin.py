@@ -5,6 +5,7 @@ One server for all names. What does not bring exactly the header that the servic
 """
 
 import base64
+import gzip
 import hashlib
 import http.server
 import io
@@ -52,12 +53,12 @@ def wheel():
 
 def archive_of(files):
     out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w:gz") as archive:
+    with tarfile.open(fileobj=out, mode="w") as archive:
         for name, data in files.items():
             entry = tarfile.TarInfo(name)
             entry.size = len(data)
             archive.addfile(entry, io.BytesIO(data))
-    return out.getvalue()
+    return gzip.compress(out.getvalue(), mtime=0)  # the same at every call
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
