@@ -21,7 +21,7 @@ import zipfile
 
 HUB = ("auth.docker.io", "registry-1.docker.io", "production.cloudflare.docker.com")
 NAMES = HUB + ("registry.own.test", "registry.npmjs.org", "npm.own.test", "upload.pypi.org",
-               "pypi.own.test", "api.github.com", "crates.io", "index.crates.io", "static.crates.io",
+               "pypi.own.test", "api.github.com", "api.githubcopilot.com", "crates.io", "index.crates.io", "static.crates.io",
                "huggingface.co", "cas.hf.co", "search.own.test", "evil.own.test",
                "api.ecr.us-east-1.amazonaws.com", "1234.dkr.ecr.us-east-1.amazonaws.com",
                "codeartifact.us-east-1.amazonaws.com",
@@ -223,9 +223,16 @@ class Handler(http.server.BaseHTTPRequestHandler):
         scopes = {"X_OAuth_Scopes": "repo, read:org"}
         if self.url.path == "/graphql":
             return self.answer(200, {"data": {"viewer": {"login": "your-username"}}}, **scopes)
+        if self.url.path == "/copilot_internal/v2/token":
+            return self.answer(200, {"token": self.owner.new_token(), "expires_at": 4102444800,
+                                     "endpoints": {"api": "https://api.githubcopilot.com"}})
         if self.url.path == "/away":
             return self.answer(302, Location="https://evil.own.test/caught")
         return self.answer(200, {"login": "your-username"}, **scopes)
+
+    def copilot(self):
+        if self.auth in self.owner.bearers or self.wants("Bearer " + self.owner.token):
+            self.answer(200, {"data": [{"id": "model"}]})
 
     def crates_index(self):
         if self.url.path == "/config.json":
@@ -263,7 +270,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         ("auth.docker.io", token_server), ("registry-1.docker.io", hub),
         ("production.cloudflare.docker.com", storage), ("registry.own.test", own_registry),
         ("registry.npmjs.org|npm.own.test", npm), ("upload.pypi.org|pypi.own.test", pypi),
-        ("api.github.com", github), ("index.crates.io", crates_index), ("crates.io", crates),
+        ("api.github.com", github), ("api.githubcopilot.com", copilot), ("index.crates.io", crates_index), ("crates.io", crates),
         ("huggingface.co", huggingface), ("cas.hf.co", files), ("api.ecr.*", ecr), (".*dkr.ecr.*", ecr_registry),
         ("codeartifact.*", codeartifact), (".*d.codeartifact.*", artifacts),
         ("search.own.test", search), (".*", anything))

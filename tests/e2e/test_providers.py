@@ -5,6 +5,7 @@ import json
 import os
 import pty
 import re
+import secrets
 import shutil
 import signal
 import unittest
@@ -14,6 +15,20 @@ from harness import MOAT, MoatTest, UID, wait_for
 
 HOSTS = ("api.anthropic.com", "api.openai.com", "registry.npmjs.org", "upload.pypi.org",
          "generativelanguage.googleapis.com", "gitlab.com", "api.telegram.org", "api.own.test", "npm.own.test")
+# Services whose clients are of many kinds: what these send, and what has to arrive.
+OTHERS = (  # provider, host, header, what stands before the credential, the variable that has it
+    ("brave-search", "api.search.brave.com", "X-Subscription-Token", "", "BRAVE_API_KEY"),
+    ("copilot", "api.githubcopilot.com", "Authorization", "Bearer ", "COPILOT_GITHUB_TOKEN"),
+    ("datadog", "api.datadoghq.com", "DD-API-KEY", "", "DD_API_KEY"),
+    ("datadog-app", "api.datadoghq.com", "DD-APPLICATION-KEY", "", "DD_APP_KEY"),
+    ("elevenlabs", "api.elevenlabs.io", "xi-api-key", "", "ELEVENLABS_API_KEY"),
+    ("graphite", "api.graphite.com", "Authorization", "token ", ""),
+    ("linear", "api.linear.app", "Authorization", "", "LINEAR_API_KEY"),
+    ("meta", "graph.facebook.com", "Authorization", "Bearer ", "META_ACCESS_TOKEN"),
+    ("sentry", "us.sentry.io", "Authorization", "Bearer ", "SENTRY_AUTH_TOKEN"),
+    ("vercel", "api.vercel.com", "Authorization", "Bearer ", "VERCEL_TOKEN"),
+)
+HOSTS += tuple(sorted({other[1] for other in OTHERS}))
 harness.NAMES = harness.NAMES + HOSTS
 
 OWN = """\
@@ -110,6 +125,21 @@ class Providers(MoatTest):
             "openai")
         self.assertTrue(done.stdout.startswith("sk-proj-"))
         self.assertEqual(self.sent("/v1/responses")["authorization"], "Bearer " + self.token)
+
+    def test_each_of_the_others(self):
+        tokens = {other[0]: "%s_%s" % (other[0].replace("-", "_"), secrets.token_hex(20))
+                  for other in OTHERS}
+        script = "graphite=$(sed 's/.*: \"//; s/\".*//' ~/.config/graphite/user_config)\n"
+        for name, host, header, prefix, variable in OTHERS:
+            self.good_grant(name, token=tokens[name], flags=["--no-check"])
+            script += ('curl -s -o /dev/null https://%s/at-%s -H "%s: %s$%s" || echo %s\n'
+                       % (host, name, header, prefix, variable or "graphite", name))
+        done = self.sh(script + "env; cat /proc/*/environ 2>/dev/null; find ~ /tmp /workspace /etc -type f "
+                       "2>/dev/null | xargs cat 2>/dev/null; true", *tokens)
+        seen = done.stdout + done.stderr + self.moat("audit", "show", "--json").stdout + str(self.trace())
+        for name, _, header, prefix, _ in OTHERS:
+            self.assertEqual(self.sent("/at-" + name)[header.lower()], prefix + tokens[name])
+            self.assertNotIn(tokens[name], seen)
 
     def test_two_servers_of_a_provider(self):
         self.good_grant("npm", "registry.npmjs.org", self.token)

