@@ -78,19 +78,17 @@ Result<void> HostTerminal::watch() {
   prctl(PR_SET_NAME, "moat-terminal");
   for (const int fd : {0, 1, 2}) close(fd);
   pipe->second.reset();
-  char word = 0;
-  ssize_t got = 0;
-  while ((got = read(pipe->first.get(), &word, 1)) < 0 && errno == EINTR) {
+  char nothing = 0;  // is ever sent
+  while (read(pipe->first.get(), &nothing, 1) < 0 && errno == EINTR) {
   }
-  if (got == 0 && shared_->lent)
+  if (shared_->lent)
     restore(tty_.get(), before_, shared_->undo, std::min<size_t>(shared_->size, max_undo));
   _exit(0);
 }
 
 HostTerminal::~HostTerminal() {
   give_back();
-  if (lifeline_) (void)write_all(lifeline_.get(), "x");
-  lifeline_.reset();
+  if (watcher_ > 0) kill(watcher_, SIGKILL);
   while (watcher_ > 0 && waitpid(watcher_, nullptr, 0) < 0 && errno == EINTR) {
   }
   if (shared_ != nullptr) munmap(shared_, sizeof *shared_);
