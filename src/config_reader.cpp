@@ -249,7 +249,7 @@ Result<Config> parse_config(const std::string& text, const std::string& name,
 }
 
 Result<int64_t> parse_time_limit(std::string_view text) {
-  const auto limit = parse_duration(text);
+  auto limit = parse_duration(text);
   if (limit && *limit == 0)
     return error(Errc::invalid, "no time at all; leave it out for no limit");
   return limit;

@@ -127,8 +127,8 @@ struct Provider {
 // Those that are known, by name. Without load_providers(), those that are compiled in. Parses them
 // all, which takes milliseconds; find_provider() parses one.
 const std::vector<Provider>& providers();
-// `name` is that of a grant: a provider's, or "npm:npm.example.com", which says which of its servers,
-// so that a person may have credentials for several.
+// `name` is that of a grant: a provider's, or "npm:npm.example.com", which says which of its
+// servers, so that a person may have credentials for several.
 const Provider* find_provider(std::string_view name);
 // What stands behind the colon; "" where there is none.
 std::string_view server_in(std::string_view grant);

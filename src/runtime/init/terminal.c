@@ -1,5 +1,5 @@
-/* A terminal for the command: a pair of the sandbox's own devpts. The supervisor gets the master, and
- * all that is between it and the command from then on is the kernel's line discipline. */
+/* A terminal for the command: a pair of the sandbox's own devpts. The supervisor gets the master,
+ * and all that is between it and the command from then on is the kernel's line discipline. */
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/ioctl.h>
@@ -21,8 +21,8 @@ void terminal_open(struct terminal* terminal, const struct spec* spec) {
   if (slave < 0) fail(errno, "terminal: other end");
   struct winsize size = {.ws_row = spec->rows, .ws_col = spec->columns};
   if (ioctl(master, TIOCSWINSZ, &size) != 0) fail(errno, "terminal: size");
-  /* Programs open /dev/tty, and some the terminal by its name. Within a nested namespace it is theirs
-   * already, for it is ours. */
+  /* Programs open /dev/tty, and some the terminal by its name. Within a nested namespace it is
+   * theirs already, for it is ours. */
   if (!spec->nest && (fchmod(slave, 0620) != 0 || fchown(slave, spec->uid, (gid_t)-1) != 0))
     fail(errno, "terminal: owner");
   terminal->master = master;
