@@ -6,6 +6,7 @@
 #include "core/crypto.h"
 #include "core/text.h"
 #include "proxy/aws_chunks.h"
+#include "proxy/aws_operations.h"
 
 namespace moat::proxy {
 namespace {
@@ -83,6 +84,13 @@ class AwsSigner::Signing final : public RequestSigning {
   // How the payload is signed.
   Result<void> begin() {
     if (!theirs_) return {};
+    if (auto said = begin_payload(); !said) return said;
+    wants_body_ = wants_body_ || (has_body_ && aws_names_operation_in_body(theirs_->scope.service));
+    if (wants_body_ && announced_ > largest_body) return too_large();
+    return {};
+  }
+
+  Result<void> begin_payload() {
     const size_t hashes = count(head_.headers, hash_header);
     if (hashes > 1)
       return error(Errc::invalid, "the request says more than once what the hash of its body is");
@@ -101,7 +109,6 @@ class AwsSigner::Signing final : public RequestSigning {
     if (theirs_->presigned && (!has_body_ || theirs_->scope.service.starts_with("s3")))
       hash_ = unsigned_payload;
     wants_body_ = hash_.empty() && has_body_;
-    if (wants_body_ && announced_ > largest_body) return too_large();
     return {};
   }
 
@@ -122,6 +129,11 @@ class AwsSigner::Signing final : public RequestSigning {
       return done(error(Errc::denied,
                         "the AWS signature of the request does not fit it: it was changed after it "
                         "was signed, or signed with another key than that of this run"));
+    if (const auto what = aws_gives_out_credentials(theirs_->scope.service, head_, body_))
+      return done(error(Errc::denied,
+                        "%s is answered with credentials of AWS's, which the sandbox is to have as "
+                        "little as those that sign for it",
+                        printable(what->substr(0, 100)).c_str()));
     owner_.await_keys(std::move(done));
   }
 

@@ -229,6 +229,19 @@ class Attacks(AwsTest):
     def test_a_body_that_is_too_large(self):
         self.refused("huge", "", "413")
 
+    def test_what_is_answered_with_credentials(self):
+        """All of these would be real keys in the sandbox."""
+        self.aws.seen.clear()
+        for words in ("sts get-session-token", "sts get-federation-token --name someone",
+                      "sts assume-role --role-arn arn:aws:iam::123456789012:role/other --role-session-name someone",
+                      "iam create-access-key --user-name someone"):
+            done = self.in_sandbox("sh", "-c", "aws %s" % words, expect=None)
+            self.assertNotEqual(done.returncode, 0, words)
+            entry = self.trace()[-1]
+            self.assertIn("answered with credentials", entry["reason"], words)
+            self.assertEqual((entry["status"], entry["injected"]), (403, []))
+        self.assertEqual(self.aws.seen, [])
+
     def test_damaged_chunks(self):
         said = self.raw("damaged-chunks")
         self.assertIn("not what was signed", said)
