@@ -141,6 +141,16 @@ class Providers(MoatTest):
             self.assertEqual(self.sent("/at-" + name)[header.lower()], prefix + tokens[name])
             self.assertNotIn(tokens[name], seen)
 
+    def test_no_token_is_made_with_another(self):
+        paths = {"npm": "registry.npmjs.org/-/npm/v1/tokens", "gitlab": "gitlab.com/api/v4/projects/1/access_tokens",
+                 "vercel": "api.vercel.com/v3/user/tokens", "sentry": "us.sentry.io/api/0/api-tokens/",
+                 "datadog": "api.datadoghq.com/api/v2/api_keys"}
+        for name in paths:
+            self.good_grant(name, token=self.token, flags=["--no-check"])
+        done = self.sh("".join("curl -s -o /dev/null -w '%%{http_code} ' -X POST https://%s;" % path
+                               for path in [*paths.values(), "gitlab.com/api/v4/projects"]), *paths)
+        self.assertEqual(done.stdout.split(), ["403"] * 5 + ["200"])
+
     def test_two_servers_of_a_provider(self):
         self.good_grant("npm", "registry.npmjs.org", self.token)
         other = "npm_" + self.token[4:][::-1]
