@@ -12,6 +12,7 @@
 #include "aws_grant.h"
 #include "aws_keys.h"
 #include "command.h"
+#include "command_loop.h"
 #include "config_reader.h"
 #include "core/child.h"
 #include "core/clock.h"
@@ -128,8 +129,8 @@ class AwsGranting {
  public:
   explicit AwsGranting(const AwsPlan& plan) : plan_(plan) {}
 
-  [[nodiscard]] int interrupted() const { return interrupted_; }
-  void look_for_signals() { loop_.turn(Milliseconds(0)); }
+  [[nodiscard]] int interrupted() const { return loop_.interrupted(); }
+  void look_for_signals() { loop_.look_for_signals(); }
 
   Result<FoundAwsKeys> obtain() {
     if (!plan_.named) {
@@ -149,35 +150,23 @@ class AwsGranting {
   Result<std::string> check(const proxy::AwsKeys& keys) {
     auto request = plan_.role ? assume_role(keys, *plan_.role, plan_.route)
                               : get_caller_identity(keys, plan_.route);
-    std::optional<Result<FetchResponse>> answer;
-    fetcher_.fetch(std::move(request), [&](Result<FetchResponse> response) {
-      answer.emplace(std::move(response));
-      loop_.stop();
-    });
-    loop_.run();
-    if (!answer) return given_up();
+    auto answer = loop_.ask(std::move(request));
+    if (!answer && loop_.interrupted() != 0) return answer.error();
     const auto failed = [](const Error& why) {
       return error(why.code, "%s; nothing was stored (without a check: --no-check)",
                    why.message.c_str());
     };
     if (!plan_.role) {
-      auto identity = read_identity(*answer);
+      auto identity = read_identity(answer);
       if (!identity) return failed(identity.error());
       return identity;
     }
-    auto role = read_role_keys(*answer);
+    auto role = read_role_keys(answer);
     if (!role) return failed(role.error());
     return std::move(role->arn);
   }
 
  private:
-  static Error given_up() { return Error{Errc::closed, "interrupted"}; }
-
-  void interrupt(int number) {
-    interrupted_ = number;
-    loop_.stop();
-  }
-
   Result<FoundAwsKeys> using_these(FoundAwsKeys found) const {
     FILE* to = plan_.json ? stderr : stdout;
     fprintf(to, "Using the keys from %s\n", found.source.c_str());
@@ -187,13 +176,13 @@ class AwsGranting {
 
   Result<FoundAwsKeys> ask_the_tool() {
     std::optional<Result<CommandOutput>> output;
-    const CapturedCommand command(loop_, aws_keys_command(plan_.profile), tool_limit, largest_input,
-                                  [&](Result<CommandOutput> result) {
+    const CapturedCommand command(loop_.loop(), aws_keys_command(plan_.profile), tool_limit,
+                                  largest_input, [&](Result<CommandOutput> result) {
                                     output.emplace(std::move(result));
-                                    loop_.stop();
+                                    loop_.loop().stop();
                                   });
-    loop_.run();
-    if (!output) return given_up();
+    loop_.loop().run();
+    if (!output) return CommandLoop::given_up();
     const bool ran = output->has_value() && (*output)->status.shell() == 0;
     auto found = ran ? aws_keys_from_process((*output)->out)
                      : Result<FoundAwsKeys>(error(Errc::not_found, "no keys"));
@@ -208,12 +197,7 @@ class AwsGranting {
   }
 
   const AwsPlan& plan_;
-  int interrupted_ = 0;
-  Loop loop_;
-  Signal interrupt_{loop_, SIGINT, [this] { interrupt(SIGINT); }};
-  Signal terminate_{loop_, SIGTERM, [this] { interrupt(SIGTERM); }};
-  Signal hang_up_{loop_, SIGHUP, [this] { interrupt(SIGHUP); }};
-  Fetcher fetcher_{loop_};
+  CommandLoop loop_;
 };
 
 Json facts_of(const AwsPlan& plan, const FoundAwsKeys& found, const std::string& login) {

@@ -48,6 +48,20 @@ Json to_json(const Provider& provider) {
   return json;
 }
 
+// What a file cannot say: credentials that sign, and those of which a person says where they
+// belong.
+struct WithoutFile {
+  const char* name;
+  const char* title;
+  const char* host;
+};
+constexpr WithoutFile without_file[] = {
+    {"aws", "AWS, and what speaks S3", "amazonaws.com"},
+    {"ssh:HOST", "SSH, by an agent", "HOST"},
+    {"oauth:NAME", "MCP servers with a login", "of --url"},
+    {"mcp:NAME", "MCP servers with a token", "of --url"},
+};
+
 }  // namespace
 
 int cmd_grant_providers(const Arguments& arguments) {
@@ -57,11 +71,18 @@ int cmd_grant_providers(const Arguments& arguments) {
   Output out;
   if (arguments.has("json")) {
     for (const Provider& provider : providers()) out.line(to_json(provider).text());
+    for (const auto& [name, title, host] : without_file) {
+      Json json = Json::object();
+      json.set("name", name).set("title", title).set("host", host).set("where", "moat itself");
+      out.line(json.text());
+    }
     return out.finish(exit_ok);
   }
   Table table({"NAME", "SERVICE", "HOST", "FROM"});
   for (const Provider& provider : providers())
     table.add({provider.name, provider.title, provider.host, provider.where});
+  for (const auto& [name, title, host] : without_file)
+    table.add({name, title, host, "moat itself"});
   out.write(table.text());
   return out.finish(exit_ok);
 }

@@ -31,25 +31,6 @@ constexpr size_t max_key_file = 64 * 1024;
 constexpr size_t max_file = 16 * 1024 * 1024;  // of known_hosts
 constexpr const char* socket_name = "keys.sock";
 
-// The tool's output; its own words where it failed.
-Result<CommandOutput> run_tool(CommandSpec spec, Milliseconds limit) {
-  const std::string program = spec.argv.front();
-  Loop loop;
-  // Ctrl-C is for the tool, which may have turned the terminal's echo off and turns it on again.
-  const Signal interrupt(loop, SIGINT, [] {});
-  std::optional<Result<CommandOutput>> result;
-  {
-    const CapturedCommand command(loop, std::move(spec), limit, max_output,
-                                  [&](Result<CommandOutput> output) {
-                                    result.emplace(std::move(output));
-                                    loop.stop();
-                                  });
-    loop.run();
-  }
-  if (!result) return error(Errc::closed, "%s was interrupted", program.c_str());
-  return std::move(*result);
-}
-
 Error tool_error(const char* program, const CommandOutput& output) {
   std::string words = printable(trim(std::string_view(output.err).substr(0, 500)));
   if (words.empty())
@@ -158,7 +139,8 @@ Result<SshPublicKey> public_key_of_file(const std::string& path) {
   wipe(*text);
   if (key) return std::move(*key);
   // Of older formats, which have the public half under the passphrase as well.
-  auto output = run_tool({{"ssh-keygen", "-y", "-f", path}, {}, false, {}, {}, {}}, person_limit);
+  auto output = run_command({{"ssh-keygen", "-y", "-f", path}, {}, false, {}, {}, {}}, person_limit,
+                            max_output);
   if (!output) return output.error();
   if (output->status.shell() != 0)
     return tool_error("ssh-keygen", *output).in(printable(path) + " cannot be used");
@@ -182,13 +164,13 @@ Result<std::vector<SshPublicKey>> known_host_keys(const SshTarget& target) {
 
 Result<std::vector<SshPublicKey>> shown_host_keys(const SshTarget& target) {
   auto output =
-      run_tool({{"ssh-keyscan", "-T", "5", "-p", std::to_string(target.port), "--", target.host},
-                {},
-                false,
-                {},
-                {},
-                {}},
-               tool_limit);
+      run_command({{"ssh-keyscan", "-T", "5", "-p", std::to_string(target.port), "--", target.host},
+                   {},
+                   false,
+                   {},
+                   {},
+                   {}},
+                  tool_limit, max_output);
   if (!output) return output.error();
   auto keys = parse_known_hosts(output->out, target.known_as());
   if (keys.empty()) return tool_error("ssh-keyscan", *output);
@@ -238,7 +220,7 @@ Result<void> PrivateSshAgent::add(const std::string& key_file) {
   spec.argv = {"ssh-add", "-q", "--", key_file};
   spec.environment = std::move(environment);
   spec.directory = directory_;
-  auto output = run_tool(std::move(spec), person_limit);
+  auto output = run_command(std::move(spec), person_limit, max_output);
   if (!output) return output.error();
   if (output->status.shell() != 0)
     return tool_error("ssh-add", *output).in(printable(key_file) + " cannot be used");

@@ -65,21 +65,11 @@ Result<Timestamp> TimestampAuthority::check(std::string_view note, const std::st
                "-CAfile",
                ca_file_};
   spec.descriptors = {{file->get(), stamp_number}};
-  Loop loop;
-  std::optional<Result<CommandOutput>> result;
-  {
-    const CapturedCommand command(loop, std::move(spec), limit, max_output,
-                                  [&](Result<CommandOutput> output) {
-                                    result.emplace(std::move(output));
-                                    loop.stop();
-                                  });
-    loop.run();
-  }
-  if (!result) return error(Errc::closed, "openssl was interrupted");
-  if (!*result) return result->error().in("time stamps are verified by openssl");
-  if ((*result)->status.shell() != 0)
+  const auto result = run_command(std::move(spec), limit, max_output);
+  if (!result) return result.error().in("time stamps are verified by openssl");
+  if (result->status.shell() != 0)
     return error(Errc::tampered, "no authority of %s has signed it: %s",
-                 printable(ca_file_).c_str(), reason_in((*result)->err).c_str());
+                 printable(ca_file_).c_str(), reason_in(result->err).c_str());
   return stamp;
 }
 

@@ -125,4 +125,21 @@ CapturedCommand::CapturedCommand(Loop& loop, CommandSpec spec, Milliseconds limi
 
 CapturedCommand::~CapturedCommand() = default;
 
+Result<CommandOutput> run_command(CommandSpec spec, Milliseconds limit, size_t max_output) {
+  const std::string program = spec.argv.front();
+  Loop loop;
+  const Signal interrupt(loop, SIGINT, [] {});
+  std::optional<Result<CommandOutput>> result;
+  {
+    const CapturedCommand command(loop, std::move(spec), limit, max_output,
+                                  [&](Result<CommandOutput> output) {
+                                    result.emplace(std::move(output));
+                                    loop.stop();
+                                  });
+    loop.run();
+  }
+  if (!result) return error(Errc::closed, "%s was interrupted", program.c_str());
+  return std::move(*result);
+}
+
 }  // namespace moat

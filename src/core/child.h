@@ -93,5 +93,9 @@ class CapturedCommand {
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
+// The same for who has nothing else to do: waits on a loop of its own. Ctrl-C is the program's,
+// which may have turned the terminal's echo off and turns it on again. Errc::closed where a signal
+// came first.
+Result<CommandOutput> run_command(CommandSpec spec, Milliseconds limit, size_t max_output);
 
 }  // namespace moat

@@ -50,18 +50,7 @@ Error failure(const Error& error) {
 }
 
 Result<CommandOutput> run(CommandSpec spec) {
-  Loop loop;
-  std::optional<Result<CommandOutput>> result;
-  {
-    const CapturedCommand command(loop, std::move(spec), limit, max_output,
-                                  [&](Result<CommandOutput> output) {
-                                    result.emplace(std::move(output));
-                                    loop.stop();
-                                  });
-    loop.run();
-  }
-  if (!result) return error(Errc::closed, "secret-tool was interrupted");
-  return std::move(*result);
+  return run_command(std::move(spec), limit, max_output);
 }
 
 }  // namespace

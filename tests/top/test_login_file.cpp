@@ -38,16 +38,16 @@ struct LoginTest {
   }
   ~LoginTest() { setenv("HOME", old_home.c_str(), 1); }
 
-  // A token that is good until then.
-  static std::string token(int64_t until, const char* mark = "a") {
-    return "e30." +
-           base64url(format(R"({"exp":%lld,"x":"%s"})", static_cast<long long>(until), mark)) +
-           ".c2ln";
+  // A token of this account's that is good until then.
+  static std::string token(int64_t until, const char* mark = "a", const char* account = "acc-1") {
+    const std::string claims =
+        format(R"({"exp":%lld,"x":"%s","https://api.openai.com/auth":{"chatgpt_account_id":"%s"}})",
+               static_cast<long long>(until), mark, account);
+    return "e30." + base64url(claims) + ".c2ln";
   }
-  void log_in(const std::string& access, const char* account = "acc-1") const {
-    temp.write(".codex/auth.json", R"({"tokens":{"access_token":")" + access +
-                                       R"(","refresh_token":"rt","account_id":")" + account +
-                                       "\"}}");
+  void log_in(const std::string& access) const {
+    temp.write(".codex/auth.json",
+               R"({"tokens":{"access_token":")" + access + R"(","refresh_token":"rt"}})");
   }
   [[nodiscard]] store::Sealed granted(const std::string& access) const {
     store::Sealed sealed;
@@ -84,7 +84,7 @@ void what_is_not_newer_is_not_taken(LoginTest& t) {
   assert_true(code() == Errc::busy);  // the same
   t.log_in(LoginTest::token(1'699'999'999));
   assert_true(code() == Errc::busy);  // over
-  t.log_in(LoginTest::token(1'700'003'600, "b"), "acc-2");
+  t.log_in(LoginTest::token(1'700'003'600, "b", "acc-2"));
   assert_true(code() == Errc::refused);  // somebody else's
   t.log_in(LoginTest::token(1'700'003'600, "b"));
   assert_true(code() == Errc::exists);
