@@ -9,6 +9,7 @@
 #include "login_file.h"
 #include "mcp_grant.h"
 #include "placeholder.h"
+#include "proxy/aws_signer.h"
 #include "proxy/injected_target.h"
 #include "refresh.h"
 #include "ssh_grant.h"
@@ -111,7 +112,7 @@ void add_host(GrantUse& use, const ProviderHost& entry, const std::string& host,
     use.hosts.push_back(std::move(rule));
   }
   if (!entry.refuse.empty()) use.guards.push_back(guard_for(use, entry, pattern));
-  if (entry.place != ProviderHost::Place::none)
+  if (entry.place != ProviderHost::Place::none && entry.place != ProviderHost::Place::sigv4)
     use.injections.push_back(injection_for(use, entry, pattern, secret));
   if (entry.minted && entry.place == ProviderHost::Place::none) {
     proxy::Injection nothing;  // but what the agent brings of its own goes
@@ -240,6 +241,45 @@ std::vector<std::string> clashes(const std::vector<GrantUse>& uses) {
   return found;
 }
 
+bool signs(const ProviderSite& site) {
+  return std::any_of(site.hosts.begin(), site.hosts.end(), [](const ProviderHost& entry) {
+    return entry.place == ProviderHost::Place::sigv4;
+  });
+}
+
+// The credential is KEY_ID:SECRET. Programs get keys of the run's and sign with these, as they
+// always do; the proxy verifies that, and signs anew.
+Result<void> sign_with(GrantUse& use, const ProviderSite& site, const std::string& host,
+                       const Secret& secret) {
+  const std::string_view pair = secret.reveal();
+  const size_t colon = pair.find(':');
+  if (colon == std::string_view::npos || colon == 0 || colon + 1 == pair.size())
+    return error(Errc::invalid, "the credential stored for %s is not KEY_ID:SECRET",
+                 use.name.c_str());
+  proxy::AwsKeys keys{std::string(pair.substr(0, colon)), Secret(pair.substr(colon + 1)), Secret()};
+  proxy::AwsSignerSettings settings;
+  settings.label = use.name;
+  for (const ProviderHost& entry : site.hosts) {
+    if (entry.place == ProviderHost::Place::sigv4)
+      settings.hosts.push_back(for_host(entry.host, host));
+  }
+  settings.credential_headers = credential_headers();
+  settings.placeholder = proxy::placeholder_aws_keys();
+  use.placeholder = {use.name, settings.placeholder.access_key, settings.hosts};
+  const auto filled = [&](const std::string& text) {
+    const std::string shown(settings.placeholder.secret_key.reveal());
+    return replaced(replaced(for_host(text, host), "{access_key}", settings.placeholder.access_key),
+                    "{secret_key}", shown);
+  };
+  for (const auto& [name, text] : site.env) use.env.emplace_back(name, filled(text));
+  for (const auto& [path, text] : site.files) use.files.push_back({path, filled(text)});
+  use.secrets.push_back(keys.secret_key.clone());
+  const auto signer = std::make_shared<proxy::AwsSigner>(std::move(settings));
+  signer->set_keys(std::move(keys));
+  use.signer = signer;
+  return {};
+}
+
 }  // namespace
 
 // A header's value ends at a line break: a secret that holds one would write headers of its own.
@@ -270,6 +310,11 @@ Result<GrantUse> use_grant(const Provider& provider, const store::Sealed& sealed
   use.profile = sealed.profile;
   for (const ProviderHost& entry : site->hosts)
     add_host(use, entry, *host, *host != provider.host, sealed.secret);
+  if (signs(*site)) {
+    if (auto signing = sign_with(use, *site, *host, sealed.secret); !signing)
+      return error(signing.error().code, "%s: %s", signing.error().message.c_str(), again.c_str());
+    return use;
+  }
   add_mintings(use, *site, *host);
   give_placeholder(use, *site, *host, sealed.facts["about"]);
   return use;

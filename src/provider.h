@@ -19,7 +19,15 @@ struct Yaml;
 
 // How a provider's secret is put on requests for one host.
 struct ProviderHost {
-  enum class Place { none, header, basic, query, path, json };
+  enum class Place {
+    none,
+    header,
+    basic,
+    query,
+    path,
+    json,
+    sigv4  // KEY_ID:SECRET, which signs the request
+  };
   std::string host;           // pattern; "{host}" stands for the server that the grant is for
   Place place = Place::none;  // none: part of the service, but takes no credential
   std::string name;           // of the header or parameter; of a path, what comes before: "/bot"

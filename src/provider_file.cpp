@@ -269,6 +269,21 @@ Result<void> ProviderReader::check_check(const Yaml& value, const ProviderSite& 
             "check.url: " + shown(asked) + " is not among the hosts that take the credential");
 }
 
+// One that signs is put nowhere.
+Result<void> ProviderReader::check_signing(const Yaml& value, const ProviderSite& checked) const {
+  for (const ProviderHost& entry : checked.hosts) {
+    if (entry.place != ProviderHost::Place::none && entry.place != ProviderHost::Place::sigv4)
+      return at(value, "a credential that signs is put nowhere else: give sigv4 for each host");
+    if (!entry.mints.empty() || entry.minted)
+      return at(value, "where requests are signed, no tokens are minted");
+  }
+  if (!checked.check.url.empty()) return at(value, "a credential that signs has no check");
+  if (!checked.placeholder.empty())
+    return at(value,
+              "a credential that signs has no placeholder, but {access_key} and {secret_key}");
+  return {};
+}
+
 Result<void> ProviderReader::check_site(const Yaml& value, const ProviderSite& checked) const {
   const bool any = std::any_of(checked.hosts.begin(), checked.hosts.end(), [](const auto& entry) {
     return entry.place != ProviderHost::Place::none;
@@ -280,6 +295,8 @@ Result<void> ProviderReader::check_site(const Yaml& value, const ProviderSite& c
   if (has([](const auto& entry) { return !entry.mints.empty(); }) !=
       has([](const auto& entry) { return entry.minted; }))
     return at(value, "what one host mints another takes: give mints and minted");
+  if (has([](const auto& entry) { return entry.place == ProviderHost::Place::sigv4; }))
+    return check_signing(value, checked);
   if (checked.placeholder.empty() && (!checked.env.empty() || !checked.files.empty()))
     return at(value, "env and files need a placeholder");
   const bool has_claims = checked.placeholder.find("{claims}") != std::string::npos;

@@ -49,7 +49,7 @@ Result<void> read_pattern(ProviderReader& reader, const Yaml& value) {
 
 Result<void> place(ProviderReader& reader, const Yaml& value, ProviderHost::Place place) {
   if (reader.host->place != ProviderHost::Place::none)
-    return reader.at(value, "a host has one of header, basic, query, path and json");
+    return reader.at(value, "a host has one of header, basic, query, path, json and sigv4");
   reader.host->place = place;
   return {};
 }
@@ -107,6 +107,12 @@ Result<void> read_json(ProviderReader& reader, const Yaml& value) {
   if (!members) return members.error();
   reader.host->members = std::move(*members);
   return {};
+}
+
+Result<void> read_sigv4(ProviderReader& reader, const Yaml& value) {
+  const auto on = yes_or_no(reader, value, "sigv4");
+  if (!on) return on.error();
+  return *on ? place(reader, value, ProviderHost::Place::sigv4) : Result<void>();
 }
 
 Result<void> read_paths(ProviderReader& reader, const Yaml& value) {
@@ -181,6 +187,7 @@ std::span<const ProviderKey> provider_host_keys() {
       {"hosts.prefix", read_prefix},
       {"hosts.query", read_query},
       {"hosts.refuse", read_refuse},
+      {"hosts.sigv4", read_sigv4},
       {"hosts.without", read_without},
   };
   return keys;

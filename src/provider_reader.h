@@ -61,6 +61,7 @@ class ProviderReader {
  private:
   Result<void> read_sites();
   Result<void> check_site(const Yaml& value, const ProviderSite& checked) const;
+  Result<void> check_signing(const Yaml& value, const ProviderSite& checked) const;
   Result<void> check_check(const Yaml& value, const ProviderSite& checked) const;
 
   const std::string& name_;

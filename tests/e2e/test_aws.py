@@ -416,6 +416,34 @@ class Obtaining(AwsTest):
         self.assert_all_good(self.key)
         self.assertEqual(self.aws.seen[-1]["host"], "minio.example.test")
 
+    def test_a_provider_that_signs(self):
+        """As for any service that speaks S3: a file says so, and nothing of it is AWS's."""
+        folder = self.moat_home / "providers"
+        for part in (self.moat_home, folder):
+            if not part.exists():
+                self.make_dir(part)
+                os.chmod(part, 0o700)
+        (folder / "store.yaml").write_text(
+            "name: store\ntitle: Store\nhost: minio.example.test\n"
+            "hosts:\n  - {host: '{host}', sigv4: true}\nsources:\n  - prompt: KEY_ID:SECRET\n"
+            "env:\n  AWS_ACCESS_KEY_ID: '{access_key}'\n  AWS_SECRET_ACCESS_KEY: '{secret_key}'\n"
+            "  AWS_ENDPOINT_URL: 'https://{host}'\n  AWS_DEFAULT_REGION: us-east-1\n")
+        self.addCleanup((folder / "store.yaml").unlink)
+        for credential, good in (("no-colon", False), (self.key + ":" + self.secret, True)):
+            granted = self.moat("grant", "store", "--token-stdin", input=credential + "\n")
+            self.assertEqual(granted.returncode, 0, granted.stderr)
+            self.aws.seen.clear()
+            done = self.run_moat("/usr/bin/python3", "-c", "import boto3\n"
+                                 "s3 = boto3.client('s3', endpoint_url='https://minio.example.test')\n"
+                                 "s3.put_object(Bucket='bucket', Key='by-file', Body=b'x')\nprint('stored')",
+                                 flags=["--grant", "store", "--allow-host", "minio.example.test local"],
+                                 expect=0 if good else 125)
+            self.assertNotIn(self.secret, done.stdout + done.stderr)
+        self.assertEqual(done.stdout, "stored\n")
+        self.assertEqual(len(self.aws.seen), 1)
+        self.assert_all_good(self.key)
+        self.assertEqual(self.trace()[-1]["injected"], ["store"])
+
     def test_missing(self):
         self.moat("revoke", "aws")
         done = self.in_sandbox("true", expect=125)

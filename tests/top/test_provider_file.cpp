@@ -126,6 +126,18 @@ void a_login_is_read(Nothing&) {
   assert_string_equal(site.claims.c_str(), "{\"exp\": 1}");
 }
 
+void a_credential_may_sign(Nothing&) {
+  const std::string start = head + "hosts:\n  - {host: s3.own.example, sigv4: true}\n";
+  const auto got = parse_provider(start + "env: {KEY: '{access_key}'}\n", "own.yaml");
+  assert_true(got.has_value());
+  const bool signs = got->sites[0].hosts[0].place == ProviderHost::Place::sigv4;
+  assert_true(signs);
+  for (const char* wrong :
+       {"placeholder: 'x{random:32}'\n", "check: {url: 'https://s3.own.example/'}\n",
+        "sites:\n  - server: '*'\n    hosts: [{host: a.b, sigv4: true}, {host: c.d, header: X}]\n"})
+    assert_false(parse_provider(start + wrong, "own.yaml").has_value());
+}
+
 void what_a_site_does_not_say_stands_at_the_top(Nothing&) {
   const auto got = parse_provider(head +
                                       "sites:\n"
@@ -194,7 +206,7 @@ void what_is_wrong_is_said_with_line_and_column(Nothing&) {
       {head + "hosts: [{host: 'a.b:80', header: X-Key}]\n",
        "own.yaml:4:16: 'a.b:80' is not a host"},
       {head + "hosts: [{host: a.b, header: X-Key, query: k}]\n",
-       "own.yaml:4:43: a host has one of header, basic, query, path and json"},
+       "own.yaml:4:43: a host has one of header, basic, query, path, json and sigv4"},
       {head + "hosts: [{host: a.b, json: {a: b}}]\n",
        "own.yaml:4:27: json must be a list of words"},
       {head + "hosts: [{host: a.b, json: k, paths: [v1]}]\n",
@@ -294,6 +306,7 @@ int main() {
       MOAT_TEST(Nothing, a_provider_is_read),
       MOAT_TEST(Nothing, a_login_by_code_needs_little),
       MOAT_TEST(Nothing, a_login_is_read),
+      MOAT_TEST(Nothing, a_credential_may_sign),
       MOAT_TEST(Nothing, what_a_site_does_not_say_stands_at_the_top),
       MOAT_TEST(Nothing, bodies_and_minted_tokens_are_read),
       MOAT_TEST(Nothing, what_is_wrong_is_said_with_line_and_column),
