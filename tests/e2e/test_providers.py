@@ -286,6 +286,9 @@ class Providers(MoatTest):
             if name != "github":
                 self.good_grant(name, host, self.token)
         self.grant_github()
+        for name in ("gitlab", "telegram", "pypi", "gemini"):
+            self.good_grant(name, token=self.token, flags=["--no-check"])
+            names += (name,)
         done = self.sh(
             "env; cat /proc/*/environ /proc/*/cmdline 2>/dev/null; "
             "find ~ /tmp /run /workspace /etc -type f 2>/dev/null | xargs cat 2>/dev/null; true",
