@@ -224,7 +224,8 @@ void TerminalModes::reset() {
 }
 
 std::string TerminalModes::undo() const {
-  std::string text;
+  // A sequence that was cut short would swallow the first of these.
+  std::string text(state_ == State::ground ? 0 : 1, '\x18');
   const auto keyboard = [&](size_t screen) {
     if (keyboard_[screen] > 0) text += format("\x1b[<%uu\x1b[=0;1u", keyboard_[screen]);
   };
@@ -245,8 +246,6 @@ std::string TerminalModes::undo() const {
         "8";
   if (cursor_) text += "\x1b[0 q";
   if (attributes_) text += "\x1b[m";
-  // A sequence that was cut short would swallow the first of these.
-  if (state_ != State::ground) text.insert(0, "\x18");
   return text;
 }
 

@@ -247,9 +247,12 @@ Result<std::string> put_json_string(std::string_view text, const JsonPath& path,
     if (*found == nullptr) {
       std::string made = in_quotes(value);
       for (size_t k = path.size(); k-- > i;) {
-        std::string outer = in_quotes(path[k]) + ":";
-        outer.reserve(outer.size() + made.size() + 3);
-        if (k > i) outer.insert(0, "{");
+        const std::string name = in_quotes(path[k]);
+        std::string outer;
+        outer.reserve(name.size() + made.size() + 3);
+        if (k > i) outer += '{';
+        outer += name;
+        outer += ':';
         outer += made;
         if (k > i) outer += '}';
         wipe(made);
