@@ -52,7 +52,7 @@ class Screen:
 
     def until(self, pattern):
         try:
-            return wait_for(lambda: re.search(pattern, self.text(), re.M), limit=int(os.environ.get("LIM","40")))
+            return wait_for(lambda: re.search(pattern, self.text(), re.M), limit=40)
         except AssertionError:
             raise AssertionError("no %r on the screen:\n%s" % (pattern, self.text().rstrip()))
 
@@ -91,14 +91,17 @@ class Terminal(MoatTest):
         self.screen.type("tty; stty size; echo $TERM")
         self.screen.until(r"^/dev/pts/0\n30 100\ntmux-256color$")
         # A Ctrl-C is the program's; one of these would end the run otherwise.
-        for _ in range(3):
-            self.screen.type("sleep 100; echo $?")
+        # Each runs before the key is struck: bash alone would not pass it on to one that comes later.
+        for turn in range(3):
+            self.screen.type("(echo runn''ing %d; exec sleep 100)" % turn)
+            self.screen.until(r"^running %d$" % turn)
             self.screen.key("C-c")
             self.screen.until(r"\^C[^$]*[$#]$")
             self.screen.key("C-l")
-        self.screen.type("sleep 100")
+        self.screen.type("(echo runn''ing; exec sleep 100)")
+        self.screen.until(r"^running$")
         self.screen.key("C-z")
-        self.screen.until(r"Stopped +sleep 100")
+        self.screen.until(r"Stopped +")
         self.screen.call("resize-window", "-x", "120", "-y", "40")
         self.screen.type("stty size")
         self.screen.until(r"^40 120$")
