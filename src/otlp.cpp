@@ -236,20 +236,6 @@ bool is_field_value(std::string_view value) {
                       [](unsigned char c) { return c < 0x20 || c == 0x7f; });
 }
 
-std::string percent_decoded(std::string_view text) {
-  std::string out;
-  for (size_t i = 0; i < text.size(); ++i) {
-    const auto byte = text[i] == '%' ? from_hex(text.substr(i + 1, 2)) : Result<std::string>("");
-    if (byte && byte->size() == 1) {
-      out += *byte;
-      i += 2;
-    } else {
-      out += text[i];
-    }
-  }
-  return out;
-}
-
 }  // namespace
 
 OtlpWriter::OtlpWriter(const RunEntry& run, Send send)
@@ -339,8 +325,9 @@ Result<std::vector<std::pair<std::string, std::string>>> parse_otlp_headers(std:
     if (trim(part).empty()) continue;
     const size_t equals = part.find('=');
     const std::string name(trim(part.substr(0, equals)));
-    const std::string value =
-        equals == std::string_view::npos ? "" : percent_decoded(trim(part.substr(equals + 1)));
+    const std::string value = equals == std::string_view::npos
+                                  ? ""
+                                  : percent_decoded(trim(part.substr(equals + 1)), false);
     const bool sound = equals != std::string_view::npos && is_token(name) && is_field_value(value);
     // Not the text itself, which may be a password.
     if (!sound)

@@ -104,11 +104,6 @@ char lower_char(char c) {
   return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
 }
 
-int hex_digit(char c) {
-  c = lower_char(c);
-  return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 // Of "a=b&c=d…", from `at` on. A value ends where a parameter, a URL or a list does.
 std::optional<std::string> redact_parameters(std::string_view text, size_t at) {
   constexpr std::string_view between = "&;?# <>\"',\t\r\n";

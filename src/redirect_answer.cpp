@@ -17,12 +17,6 @@ constexpr size_t max_told = 200;
 
 using Parameters = std::vector<std::pair<std::string, Secret>>;
 
-int hex_digit(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
 // application/x-www-form-urlencoded, as RFC 6749 appendix B has it.
 Result<Secret> decoded(std::string_view text) {
   std::string plain;

@@ -15,7 +15,10 @@ namespace moat {
 
 std::string hex(std::string_view bytes);  // lower case
 void append_hex(std::string& out, std::string_view bytes);
-Result<std::string> from_hex(std::string_view text);     // either case
+Result<std::string> from_hex(std::string_view text);  // either case
+int hex_digit(char c);                                // of either case; -1: it is none
+// RFC 3986 2.1; of a form or a query '+' is a space. What is no escape stays as it is.
+std::string percent_decoded(std::string_view text, bool plus_is_space);
 std::string base64(std::string_view bytes);              // RFC 4648 section 4, padded
 std::string base64url(std::string_view bytes);           // section 5, unpadded
 Result<std::string> from_base64(std::string_view text);  // strict: section 4, padded

@@ -36,34 +36,13 @@ constexpr std::string_view refused_operations[] = {
     "dataaccess",                            // s3control: GetDataAccess
 };
 
-int hex_digit(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
-// What cannot be decoded stays, and so is nobody's name.
-std::string decoded(std::string_view text) {
-  std::string plain;
-  for (size_t i = 0; i < text.size(); ++i) {
-    const int high = text[i] == '%' && i + 2 < text.size() ? hex_digit(text[i + 1]) : -1;
-    const int low = high >= 0 ? hex_digit(text[i + 2]) : -1;
-    if (low >= 0) {
-      plain += static_cast<char>(high * 16 + low);
-      i += 2;
-    } else {
-      plain += text[i] == '+' ? ' ' : text[i];
-    }
-  }
-  return plain;
-}
-
 // Calls fn(name, value) for each pair of a query or a form.
 template <class Fn>
 void each_parameter(std::string_view text, Fn fn) {
   for (const std::string_view pair : split(text, '&')) {
     const size_t equals = std::min(pair.find('='), pair.size());
-    fn(decoded(pair.substr(0, equals)), decoded(pair.substr(std::min(equals + 1, pair.size()))));
+    fn(percent_decoded(pair.substr(0, equals), true),
+       percent_decoded(pair.substr(std::min(equals + 1, pair.size())), true));
   }
 }
 

@@ -9,12 +9,6 @@
 namespace moat::proxy {
 namespace {
 
-int hex_digit(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
 // The character at `at`, an escape taken for what it stands for; `size` is how much it takes.
 char decoded_at(std::string_view text, size_t at, size_t& size) {
   size = 1;
@@ -24,16 +18,6 @@ char decoded_at(std::string_view text, size_t at, size_t& size) {
   if (high < 0 || low < 0) return text[at];
   size = 3;
   return static_cast<char>(high * 16 + low);
-}
-
-std::string decoded(std::string_view text) {
-  std::string out;
-  size_t size = 0;
-  for (size_t at = 0; at < text.size(); at += size) {
-    const char c = decoded_at(text, at, size);
-    out += c == '+' && size == 1 ? ' ' : c;
-  }
-  return out;
 }
 
 // How much of `path` is `lead`, in whatever way it is written; 0: it does not begin so.
@@ -73,8 +57,8 @@ size_t remove_parameters(std::string& target,
     const size_t end = std::min(target.find_first_of("&;#", at), target.size());
     const std::string_view pair = std::string_view(target).substr(at, end - at);
     const size_t equals = std::min(pair.find('='), pair.size());
-    const std::string name = decoded(pair.substr(0, equals));
-    std::string value = decoded(pair.substr(std::min(equals + 1, pair.size())));
+    const std::string name = percent_decoded(pair.substr(0, equals), true);
+    std::string value = percent_decoded(pair.substr(std::min(equals + 1, pair.size())), true);
     const bool goes = !pair.empty() && unwanted(name, value);
     wipe(value);
     if (goes) {

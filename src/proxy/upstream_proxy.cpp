@@ -13,7 +13,7 @@ constexpr size_t longest_url = 2048;
 constexpr uint16_t default_port = 1080;
 
 // RFC 3986 2.1, and nothing that could end a line or a word of a header.
-Result<Secret> percent_decoded(std::string_view text) {
+Result<Secret> decoded_secret(std::string_view text) {
   std::string out;
   bool good = true;
   for (size_t i = 0; i < text.size() && good; ++i) {
@@ -37,9 +37,9 @@ Result<Secret> percent_decoded(std::string_view text) {
 
 Result<void> read_user_info(std::string_view text, UpstreamProxy& proxy) {
   const size_t colon = std::min(text.find(':'), text.size());
-  const auto user = percent_decoded(text.substr(0, colon));
+  const auto user = decoded_secret(text.substr(0, colon));
   if (!user) return user.error();
-  auto password = percent_decoded(text.substr(std::min(colon + 1, text.size())));
+  auto password = decoded_secret(text.substr(std::min(colon + 1, text.size())));
   if (!password) return password.error();
   if (user->reveal().find(':') != std::string_view::npos)
     return error(Errc::invalid, "Basic authentication has no users with a colon in their name");

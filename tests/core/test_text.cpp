@@ -32,6 +32,15 @@ void hex_goes_there_and_back(TextTest& t) {
   assert_false(t.result.has_value());
 }
 
+void an_escape_that_is_none_stays_as_it_is(TextTest& t) {
+  t.out = percent_decoded("a%20b+c%2B%c3%A9", true);
+  same(t.out, "a b c+\xc3\xa9");
+  t.out = percent_decoded("a+b%41", false);
+  same(t.out, "a+bA");
+  t.out = percent_decoded("%%41%4%zz%", true);
+  same(t.out, "%A%4%zz%");
+}
+
 void base64_is_that_of_rfc_4648(TextTest& t) {
   constexpr std::pair<std::string_view, std::string_view> vectors[] = {{"", ""},
                                                                        {"f", "Zg=="},
@@ -153,6 +162,7 @@ int main() {
   using namespace moat::test;
   const CMUnitTest tests[] = {
       MOAT_TEST(TextTest, hex_goes_there_and_back),
+      MOAT_TEST(TextTest, an_escape_that_is_none_stays_as_it_is),
       MOAT_TEST(TextTest, base64_is_that_of_rfc_4648),
       MOAT_TEST(TextTest, base64_that_could_be_read_two_ways_is_refused),
       MOAT_TEST(TextTest, splitting_keeps_empty_parts),
